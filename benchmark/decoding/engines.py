@@ -115,6 +115,7 @@ class EngineInputs:
             and must not change a token.
         say: takes a line of text for the user if the engine has to deviate from its settings.
         products: the name of the matrix-product backend, for an engine that can choose.
+        fused: whether an engine may use compiled kernels.
         connection: an engine that runs elsewhere; None for one that runs in this process.
     """
 
@@ -125,6 +126,7 @@ class EngineInputs:
     expected: Mapping[TokenIds, TokenIds] = field(default_factory=dict)
     say: Callable[[str], None] = print
     products: str | None = None
+    fused: bool = True
     connection: "Connection | None" = None
 
     @property
@@ -236,11 +238,14 @@ def create_engine(
     say: Callable[[str], None] = print,
     products: str | None = None,
     connection: "Connection | None" = None,
+    *,
+    fused: bool = True,
 ) -> Engine:
     """Return the engine called ``name``.
 
     An expression is compiled for the tokenizer if the engine is constrained and ignored otherwise.
-    ``expected``, ``say``, ``products`` and ``connection`` are as in :class:`EngineInputs`.
+    ``expected``, ``say``, ``products``, ``connection`` and ``fused`` are as in
+    :class:`EngineInputs`.
 
     Raises:
         SettingError: if the engine does not exist.
@@ -257,6 +262,6 @@ def create_engine(
 
         limit_kernel_caches()
     inputs = EngineInputs(
-        model, tokenizer, limits, constraint, expected or {}, say, products, connection
+        model, tokenizer, limits, constraint, expected or {}, say, products, fused, connection
     )
     return row.create(inputs)

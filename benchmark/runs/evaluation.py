@@ -121,6 +121,8 @@ class Decoder:
     say: Callable[[str], None] = print
     products: str | None = None
     """The matrix-product backend that the engine is to use; None if it chooses."""
+    fused: bool = True
+    """Whether the engine may use compiled kernels."""
     batching: Batching = field(default_factory=Batching)
     """The batching of the last :meth:`decode`; the next one begins with the size that fitted."""
 
@@ -147,6 +149,7 @@ class Decoder:
             self.say,
             self.products,
             self.settings.connection,
+            fused=self.fused,
         )
 
     def scoring(self, prompts: Sequence[TokenIds]) -> "ScoringEngine | None":

@@ -76,6 +76,8 @@ class SpeedInputs:
             setup["tokenizer"] = str(self.tokenizer)
         if spec.products:
             setup["products"] = spec.products
+        if not spec.fused:
+            setup["fused"] = False
         if "base_url" in spec.engine.options:
             setup["external"] = asdict(self.external)
         return setup

@@ -109,6 +109,7 @@ class _BenchmarkEngine:
             model,
             self._messages.append,
             setup.get("products"),
+            fused=setup.get("fused", True),
         )
 
     def __call__(self, request: DecodeRequest) -> DecodeReply:

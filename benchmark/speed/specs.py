@@ -1,4 +1,4 @@
-"""The ``--engines`` option: ``NAME[+PRODUCTS][@BATCH|@best][:DTYPE]``, separated by commas."""
+"""The ``--engines`` option: ``NAME[+PRODUCTS][+unfused][@BATCH|@best][:DTYPE]``, by commas."""
 
 import re
 from dataclasses import dataclass, replace
@@ -12,8 +12,11 @@ CANDIDATES = (8, 16, 32, 64)
 """The batch sizes that ``@best`` tries."""
 
 _SPEC = re.compile(
-    r"(?P<name>[^+@:]+)(\+(?P<products>[\w-]+))?(@(?P<batch>[0-9]+|best))?(:(?P<dtype>\w+))?"
+    r"(?P<name>[^+@:]+)(?P<with>(\+[\w-]+)*)(@(?P<batch>[0-9]+|best))?(:(?P<dtype>\w+))?"
 )
+_UNFUSED = "unfused"
+"""The part of an engine's name that forbids compiled kernels."""
+
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -21,7 +24,8 @@ _DTYPES = ("float32", "bfloat16", "float16")
 class EngineSpec:
     """An engine with its batch size and dtype; ``best`` until the best batch size is found.
 
-    ``products`` names its matrix-product backend if it does not choose it itself.
+    ``products`` names its matrix-product backend if it does not choose it itself; ``fused`` is
+    false if it may not use compiled kernels.
     """
 
     label: str
@@ -30,6 +34,7 @@ class EngineSpec:
     batch_size: int
     best: bool = False
     products: str | None = None
+    fused: bool = True
 
     @property
     def engine(self) -> EngineRow:
@@ -84,7 +89,8 @@ def _one(text: str, dtype: str, batch_size: int) -> EngineSpec:
     if match is None or row is None:
         names = ", ".join(ENGINES)
         raise SettingError(
-            f"--engines: no engine {text!r}; write NAME[+PRODUCTS][@BATCH][:DTYPE] with one of "
+            f"--engines: no engine {text!r}; write NAME[+PRODUCTS][+unfused][@BATCH][:DTYPE] "
+            f"with one of "
             f"{names}"
         )
     engine_dtype, batch, traits = match["dtype"] or dtype, match["batch"], row.speed
@@ -97,8 +103,10 @@ def _one(text: str, dtype: str, batch_size: int) -> EngineSpec:
         raise SettingError(f"--engines: {text!r}: {why}")
     if match["dtype"] and traits.own_numbers:
         raise SettingError(f"--engines: {text!r}: its dtype is that of its file")
-    if match["products"]:
-        _check_products(text, match["products"], row)
+    parts = match["with"].split("+")[1:]
+    products = [part for part in parts if part != _UNFUSED]
+    if parts:
+        _check_parts(text, parts, products, row)
     size = int(batch) if batch and batch != "best" else traits.batch or batch_size
     return EngineSpec(
         text,
@@ -106,15 +114,20 @@ def _one(text: str, dtype: str, batch_size: int) -> EngineSpec:
         engine_dtype,
         size,
         best=batch == "best",
-        products=match["products"],
+        products=products[0] if products else None,
+        fused=_UNFUSED not in parts,
     )
 
 
-def _check_products(text: str, name: str, row: EngineRow) -> None:
+def _check_parts(text: str, parts: list[str], products: list[str], row: EngineRow) -> None:
+    """Check what follows an engine's name after a plus sign."""
     if not row.products:
         raise SettingError(f"--engines: {text!r}: its matrix-product backend cannot be chosen")
-    if name not in row.products:
-        raise SettingError(
-            f"--engines: no matrix-product backend {name!r} in {text!r}; choose one of "
-            f"{', '.join(row.products)}"
-        )
+    if len(products) > 1 or len(set(parts)) < len(parts):
+        raise SettingError(f"--engines: {text!r}: name one matrix-product backend")
+    for name in products:
+        if name not in row.products:
+            raise SettingError(
+                f"--engines: no matrix-product backend {name!r} in {text!r}; choose one of "
+                f"{', '.join(row.products)}, or {_UNFUSED} for no compiled kernels"
+            )

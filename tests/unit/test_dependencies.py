@@ -19,6 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OPTIONAL = {
     "benchmark/decoding": ("grammars",),
     "benchmark/decoding/external": ("engines", "vllm"),
+    "benchmark/decoding/speculative/fused": ("fast",),
     "benchmark/export": ("export", "harness"),
     "benchmark/gate": ("export",),
     "benchmark/models": ("gpu",),

@@ -13,7 +13,8 @@ class EngineSetup(TypedDict):
     the engine takes it, and ``tokenizer`` the folder of its tokenizer if that is elsewhere;
     ``grammar`` is ``expression`` as a llama.cpp grammar; ``max_model_len``
     is the number of tokens of prompt and answer; ``stops`` are the ids that end an answer.
-    ``products`` names the matrix-product backend of an engine that does not choose it itself.
+    ``products`` names the matrix-product backend of an engine that does not choose it itself;
+    ``fused`` is false if it may not use compiled kernels.
     ``external`` has the fields of :class:`~benchmark.decoding.connection.ExternalSettings`.
     """
 
@@ -30,6 +31,7 @@ class EngineSetup(TypedDict):
     stops: list[int]
     tuned: dict[str, int | bool | str | dict[str, str]]
     products: NotRequired[str]
+    fused: NotRequired[bool]
     external: NotRequired[dict[str, int | str | None]]
 
 
@@ -67,6 +69,7 @@ class DecodeReply(TypedDict):
     peak_memory: NotRequired[int]
     stood_in: NotRequired[str]
     products: NotRequired[str]
+    fused: NotRequired[bool]
     library_warnings: NotRequired[list[str]]
     gpu_memory: NotRequired[int]
 

@@ -64,7 +64,6 @@ class AttentionPlan:
             that fills it; see :func:`_query_indices`.
         output_indices: for each query of the pass, the row of the groups' concatenated outputs
             that holds its result; see :func:`_output_indices`.
-        prefix_mask: which prefix tokens each token sees; None if each sees all of them.
     """
 
     sources: torch.Tensor | None
@@ -72,7 +71,6 @@ class AttentionPlan:
     groups: list[AttentionGroup]
     query_indices: torch.Tensor
     output_indices: torch.Tensor
-    prefix_mask: Mask | None
 
 
 def plan_attention(
@@ -88,10 +86,6 @@ def plan_attention(
     groups = [_attention_group(spans, window, device) for spans in grouped_spans]
     sources, slots, positions = on_device(batch.writes, device).unbind(1)
     in_order = [write.token for write in batch.writes] == list(range(len(batch.tokens)))
-    prefix_mask = None
-    if window is not None and max(batch.positions) >= window:
-        query_positions = on_device([batch.positions], device)
-        prefix_mask = Mask(visible(query_positions, batch.prefix, window))
     query_indices = [
         _query_indices(spans, group, heads)
         for spans, group in zip(grouped_spans, groups, strict=True)
@@ -104,7 +98,6 @@ def plan_attention(
         groups,
         on_device(np.concatenate([np.empty(0, np.int64), *query_indices]), device),
         on_device(output_indices, device),
-        prefix_mask,
     )
 
 

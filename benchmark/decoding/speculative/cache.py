@@ -24,6 +24,10 @@ class KeyValues(NamedTuple):
         return KeyValues(keys, values)
 
 
+_BLOCK = 32
+"""Keys in a block: numbers of 16 bit in a cache line of 64 bytes."""
+
+
 class RaggedCache:
     """Keys and values by layer, on the device of the layer.
 
@@ -41,6 +45,7 @@ class RaggedCache:
         self._length = length
         self.prefix: dict[int, KeyValues] = {}
         self._own: dict[int, KeyValues] = {}
+        self._in_blocks: dict[int, KeyValues] = {}
 
     def store_prefix(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeyValues:
         """Store the keys and values of the prefix, shape (key heads, tokens, head dimension)."""
@@ -72,14 +77,31 @@ class RaggedCache:
             cached.flatten(0, 2).index_copy_(0, rows, new.flatten(0, 1))
         return own
 
+    def in_blocks(self, layer: int, heads: int, like: torch.Tensor) -> KeyValues:
+        """Return a layer's slots with keys of shape (slots, key heads, blocks, head dimension, 32).
+
+        Position 70 is column 6 of block 2. Values have shape (slots, key heads, length, head
+        dimension). The caller writes to them. A layer is stored in this way or by :meth:`store`.
+        """
+        if layer not in self._in_blocks:
+            keys, values = self._allocate(heads, like, -self._length % _BLOCK)
+            blocks = keys.view(*keys.shape[:2], -1, like.shape[-1], _BLOCK)
+            self._in_blocks[layer] = KeyValues(blocks, values)
+        return self._in_blocks[layer]
+
     def copy(self, copies: Sequence[CacheCopy]) -> None:
         """Copy the first positions of slots to other slots, in order."""
-        for own in self._own.values():
-            for source, target, length in copies:
-                for cached in own:
-                    cached[target, :, :length] = cached[source, :, :length]
+        by_position = [tensor for own in self._own.values() for tensor in own]
+        by_position += [own.values for own in self._in_blocks.values()]
+        in_blocks = [own.keys for own in self._in_blocks.values()]
+        for source, target, length in copies:
+            for cached in by_position:
+                cached[target, :, :length] = cached[source, :, :length]
+            blocks = -(-length // _BLOCK)  # what is copied behind the length is written before read
+            for cached in in_blocks:
+                cached[target, :, :blocks] = cached[source, :, :blocks]
 
-    def _allocate(self, heads: int, like: torch.Tensor) -> KeyValues:
+    def _allocate(self, heads: int, like: torch.Tensor, more: int = 0) -> KeyValues:
         # Zeroed: masked keys get weight zero, and zero times garbage could be NaN.
-        shape = (self._slots, heads, self._length, like.shape[-1])
+        shape = (self._slots, heads, self._length + more, like.shape[-1])
         return KeyValues(like.new_zeros(shape), like.new_zeros(shape))

@@ -7,7 +7,7 @@ take gigabytes for a large vocabulary, and show nothing more.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,6 +24,8 @@ from benchmark.models.memory_errors import is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from benchmark.decoding.speculative.fused.passes import FusedKernels
 
 _SHARED, _LENGTH, _SINGLE = 7, 24, 2
 """The trial's text: a prefix, then two rows in one pass of several tokens and others of one.
@@ -47,10 +49,15 @@ A model that changes the logits of certain tokens, by their ids, raises IndexErr
 """
 
 
-def unsupported_reason(model: "PreTrainedModel", kernels: set[str] | None = None) -> str | None:
+def unsupported_reason(
+    model: "PreTrainedModel",
+    kernels: set[str] | None = None,
+    fused: "FusedKernels | None" = None,
+) -> str | None:
     """Return why packed passes do not reproduce this model's logits; None if they do.
 
-    ``kernels`` gets the names of the attention kernels that its layers use.
+    ``kernels`` gets the names of the attention kernels that its layers use on a GPU. With ``fused``
+    the packed passes use these kernels.
     """
     if model.dtype not in TRIED_DTYPES:
         name = str(model.dtype).removeprefix("torch.")
@@ -61,7 +68,8 @@ def unsupported_reason(model: "PreTrainedModel", kernels: set[str] | None = None
         with torch.inference_mode(), _scoring_few(model):
             # The two ways may end on different GPUs if a model is spread over several.
             own = model(input_ids=torch.tensor([ids], device=model.device)).logits[0].cpu().float()
-            packed = _packed_logits(model, ids, kernels).cpu()
+            with fused.layers(model) if fused else nullcontext():
+                packed = _packed_logits(model, ids, kernels, fused).cpu()
             own = torch.cat([own, own[_SHARED:]])
     except _REFUSALS as error:
         if is_out_of_memory(error):
@@ -105,7 +113,10 @@ def _text_length(model: "PreTrainedModel") -> int:
 
 
 def _packed_logits(
-    model: "PreTrainedModel", ids: list[int], kernels: set[str] | None
+    model: "PreTrainedModel",
+    ids: list[int],
+    kernels: set[str] | None,
+    fused: "FusedKernels | None",
 ) -> torch.Tensor:
     """Return the logits of every token, then of all but the prefix in a second row.
 
@@ -121,7 +132,7 @@ def _packed_logits(
             batch = Batch(_SHARED)
             for slot in range(2):
                 batch.add(slot, first - _SHARED, ids[first:last])
-            rows_pass = RowsPass(cache, batch, cost_model, kernels)
+            rows_pass = RowsPass(cache, batch, cost_model, kernels, fused)
             both = hidden_states(model, batch.tokens, batch.positions, rows_pass)
             for row, hidden in zip(by_row, both.view(2, last - first, -1), strict=True):
                 row.append(hidden)

@@ -8,6 +8,7 @@ pass contains.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,22 @@ from benchmark.decoding.speculative.batch import NextTokenRequest
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import Drafter, expected_answers, prompt_lookup
+from benchmark.decoding.speculative.fused.choice import NAME, fused_kernels
 from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
 from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
 from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.decoding.stops import stop_ids
+from benchmark.errors import first_line
+from benchmark.models.memory_errors import is_out_of_memory
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.records import Completion, TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from benchmark.decoding.speculative.fused.passes import FusedKernels
 
 
 def create(inputs: EngineInputs) -> Engine:
@@ -40,7 +46,8 @@ def create(inputs: EngineInputs) -> Engine:
     if inputs.constraint is None:
         raise TypeError("the speculative engine drafts from a constraint")
     kernels: set[str] = set()
-    if reason := unsupported_reason(inputs.model, kernels):
+    fused = _usable_kernels(inputs)
+    if not fused and (reason := unsupported_reason(inputs.model, kernels)):
         inputs.say(f"engine outlines is used instead of speculative for this model: {reason}")
         return outlines_engine.create(inputs, fallback_reason=reason)
     drafters = {"expected": expected_answers(inputs.expected)} if inputs.expected else {}
@@ -53,7 +60,23 @@ def create(inputs: EngineInputs) -> Engine:
         inputs.products,
         inputs.say,
         kernels,
+        fused,
     )
+
+
+def _usable_kernels(inputs: EngineInputs) -> "FusedKernels | None":
+    """Return the compiled kernels if the model's logits with them are right."""
+    fused = fused_kernels(inputs.model.device, inputs.model.dtype) if inputs.fused else None
+    if fused is None:
+        return None
+    try:
+        reason = unsupported_reason(inputs.model, fused=fused)
+    except Exception as error:  # what compiling raises
+        if is_out_of_memory(error):
+            raise
+        inputs.say(f"kernels compiled by {NAME} are not used: {first_line(error)}")
+        return None
+    return None if reason else fused
 
 
 class SpeculativeEngine:
@@ -69,6 +92,7 @@ class SpeculativeEngine:
         products: str | None = None,
         say: Callable[[str], None] = print,
         kernels: AbstractSet[str] = frozenset(),
+        fused: "FusedKernels | None" = None,
     ) -> None:
         """Prepare decoding. The model is changed only while completions are generated.
 
@@ -81,6 +105,7 @@ class SpeculativeEngine:
             products: the name of the matrix-product backend; by default it is chosen by a trial.
             say: takes a line of text if the next run may choose another backend.
             kernels: the names of the attention kernels that its layers use; none on a CPU.
+            fused: the compiled kernels that its layers use on a CPU.
 
         Raises:
             SettingError: if this backend is not available here.
@@ -90,6 +115,7 @@ class SpeculativeEngine:
         self._backend = matmul_backend_for(model, limits.batch_size, products, say)
         self._cost_model = CostModel.on(model.device.type, limits.batch_size)
         self._kernels = sorted(kernels)
+        self._fused = fused
         self._drafters = {"prompt": prompt_lookup, **(drafters or {})}
         automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)
         stops = stop_ids(model, tokenizer.eos_id)
@@ -115,6 +141,7 @@ class SpeculativeEngine:
             "pace": asdict(self._cost_model),
             "products": self._backend.name if self._backend else "the model's own",
             **({"attention": self._kernels} if self._kernels else {}),
+            **({"kernels": NAME} if self._fused else {}),
         }
 
     def generate(
@@ -128,8 +155,18 @@ class SpeculativeEngine:
             NonFiniteLogitsError: if the model returns logits that are not finite.
         """
         pending = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
-        with packed_linears(self._model, self._backend), ragged(self._model):
-            runner = ModelRunner(self._model, self._rules.automaton, self._cost_model)
+        with ExitStack() as stack:
+            stack.enter_context(packed_linears(self._model, self._backend))
+            stack.enter_context(ragged(self._model))
+            if self._fused:
+                stack.enter_context(self._fused.layers(self._model))
+            runner = ModelRunner(
+                self._model,
+                self._rules.automaton,
+                self._cost_model,
+                self._fused,
+                self._backend.row_multiple if self._backend else 1,
+            )
             scheduler = Scheduler(
                 runner,
                 self._rules,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,17 +20,33 @@ from benchmark.records import TokenIds
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from benchmark.decoding.speculative.fused.passes import FusedKernels
+
+_UNPADDED = 32
+"""Passes of at most this many tokens are not padded: there are few different ones."""
+
 
 class ModelRunner:
     """A model with the cache of one run; use it under :func:`ragged`."""
 
     def __init__(
-        self, model: "PreTrainedModel", automaton: Automaton, cost_model: CostModel
+        self,
+        model: "PreTrainedModel",
+        automaton: Automaton,
+        cost_model: CostModel,
+        fused: "FusedKernels | None" = None,
+        row_multiple: int = 1,
     ) -> None:
-        """Take a model, and the automaton whose states requests name."""
+        """Take a model, and the automaton whose states requests name.
+
+        With ``fused`` the runner is used under its ``layers`` too. Passes are padded to a multiple
+        of ``row_multiple`` tokens; see :func:`padded`.
+        """
         self._model = model
         self._cost_model = cost_model
-        self._selector = TokenSelector(automaton, OutputHead(model))
+        self._fused = fused
+        self._row_multiple = row_multiple
+        self._selector = TokenSelector(automaton, OutputHead(model), fused)
         self._cache = RaggedCache(0, 0)
         self._hidden = torch.empty(0)
 
@@ -42,7 +59,8 @@ class ModelRunner:
     def run(self, batch: Batch) -> list[int]:
         """Return the likeliest allowed token for each request, or ``NOT_FINITE``."""
         self._cache.copy(batch.copies)
-        rows_pass = RowsPass(self._cache, batch, self._cost_model)
+        batch = padded(batch, self._row_multiple)
+        rows_pass = RowsPass(self._cache, batch, self._cost_model, fused=self._fused)
         self._hidden = hidden_states(self._model, batch.tokens, batch.positions, rows_pass)
         return self._selector.select(self._hidden, batch.requests)
 
@@ -53,6 +71,23 @@ class ModelRunner:
         """
         positions = on_device([request.token for request in requests], self._hidden.device)
         return self._selector.head.logits(self._hidden[positions]).log_softmax(-1)
+
+
+def padded(batch: Batch, multiple: int) -> Batch:
+    """Return a batch of a multiple of ``multiple`` tokens: the last token is repeated.
+
+    The additional tokens are in no sequence. Some matrix products are prepared for a number of
+    rows, which takes longer than the rows that are added. Batches of at most 32 tokens are left as
+    they are.
+    """
+    extra = -len(batch.tokens) % multiple
+    if not extra or len(batch.tokens) <= _UNPADDED:
+        return batch
+    return replace(
+        batch,
+        tokens=[*batch.tokens, *batch.tokens[-1:] * extra],
+        positions=[*batch.positions, *batch.positions[-1:] * extra],
+    )
 
 
 def hidden_states(

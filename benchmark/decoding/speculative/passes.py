@@ -4,7 +4,7 @@ transformers' own code runs everything but the attention. That is a function reg
 own name, which hands each layer's queries, keys and values to the present pass.
 """
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from transformers import AttentionInterface
@@ -36,7 +36,12 @@ from benchmark.decoding.speculative.flash_choice import (
     LayerKind,
     attention_choice,
 )
+from benchmark.decoding.speculative.transfers import on_device
 from benchmark.errors import ModelError
+
+if TYPE_CHECKING:
+    from benchmark.decoding.speculative.fused.operations import FusedPlan
+    from benchmark.decoding.speculative.fused.passes import FusedKernels
 
 NAME = "ragged"
 
@@ -136,14 +141,22 @@ class RowsPass:
         batch: Batch,
         cost_model: CostModel,
         kernels: set[str] | None = None,
+        fused: "FusedKernels | None" = None,
     ) -> None:
-        """Prepare a batch; ``kernels`` gets the names of the attention kernels that are used."""
+        """Prepare a batch.
+
+        ``kernels`` gets the names of the attention kernels that are used on a GPU; ``fused`` are
+        the kernels for a CPU.
+        """
+        self._fused = fused
+        self._fused_plan: FusedPlan | None = None
         self._kernels = set() if kernels is None else kernels
         self._flash_plans: dict[tuple[torch.device, int | None, HeadCounts], FlashPlan] = {}
         self._cache = cache
         self._batch = batch
         self._cost_model = cost_model
         self._plans: dict[tuple[torch.device, int | None, HeadCounts], AttentionPlan] = {}
+        self._prefix_masks: dict[tuple[torch.device, int], Mask] = {}
 
     def attend(
         self,
@@ -159,18 +172,59 @@ class RowsPass:
             self._kernels.add(choice.name)
         if choice.kernel:
             return self._attend_by_kernel(choice.kernel, layer, query, key, value, parameters)
+        query = query.contiguous()
+        if self._fused and self._fused.takes(query, parameters):
+            return self._attend_fused(self._fused, layer, query, key, value, parameters)
         heads = _head_counts(query, key)
         plan = self._plan(query.device, parameters.window, heads)
-        query = query.contiguous()
         stored = self._write(layer, key, value, plan)
         to_slots = _attend_to_slots(query, stored, parameters, plan, heads)
+        to_prefix = self._attend_to_prefix(layer, query, heads, parameters)
+        if to_prefix is None:
+            return _by_token(to_slots.output, query)
+        return _by_token(merge(to_prefix, to_slots), query)
+
+    def _attend_to_prefix(
+        self, layer: int, query: torch.Tensor, heads: HeadCounts, parameters: ScoreParameters
+    ) -> PartialAttention | None:
+        """Return attention to the prefix, if there is one; rows are the heads of a group."""
         prefix = self._cache.prefix.get(layer)
         if prefix is None:
-            return _by_token(to_slots.output, query)
-        to_prefix = partial_attention(
-            _by_group(query, heads), prefix.expand(heads.group), parameters, plan.prefix_mask
+            return None
+        mask = self._prefix_mask(query.device, parameters.window)
+        return partial_attention(
+            _by_group(query, heads), prefix.expand(heads.group), parameters, mask
         )
-        return _by_token(merge(to_prefix, to_slots), query)
+
+    def _prefix_mask(self, device: torch.device, window: int | None) -> Mask | None:
+        """Return which prefix tokens each token sees; None if each sees all of them."""
+        if window is None or max(self._batch.positions) < window:
+            return None
+        kind = device, window
+        if kind not in self._prefix_masks:
+            positions = on_device([self._batch.positions], device)
+            self._prefix_masks[kind] = Mask(visible(positions, self._batch.prefix, window))
+        return self._prefix_masks[kind]
+
+    def _attend_fused(
+        self,
+        fused: "FusedKernels",
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        parameters: ScoreParameters,
+    ) -> torch.Tensor:
+        if self._fused_plan is None:
+            self._fused_plan = fused.plan(self._batch)
+        return fused.attend(
+            query,
+            KeyValues(key.transpose(0, 1), value.transpose(0, 1)),
+            self._cache.in_blocks(layer, key.shape[0], key),
+            self._fused_plan,
+            parameters,
+            self._attend_to_prefix(layer, query, _head_counts(query, key), parameters),
+        )
 
     def _attend_by_kernel(
         self,

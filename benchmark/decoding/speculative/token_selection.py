@@ -14,6 +14,8 @@ from benchmark.decoding.speculative.transfers import on_device
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from benchmark.decoding.speculative.fused.passes import FusedKernels
+
 _FEW = 64
 """Up to this many allowed tokens are scored on their own, not with the whole vocabulary."""
 
@@ -39,7 +41,11 @@ class OutputHead:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (n, vocabulary), of hidden states, shape (n, hidden size)."""
-        return self._capped(self._layer(hidden)).float()
+        return self.own_logits(hidden).float()
+
+    def own_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return :meth:`logits` in the dtype in which the model computes them."""
+        return self._capped(self._layer(hidden))
 
     def logits_of(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Return the logits of some tokens at each position, shape of ``tokens``: (n, tokens)."""
@@ -59,7 +65,9 @@ class TokenSelector:
     States that allow the same tokens share one set of them.
     """
 
-    def __init__(self, automaton: Automaton, head: OutputHead) -> None:
+    def __init__(
+        self, automaton: Automaton, head: OutputHead, fused: "FusedKernels | None" = None
+    ) -> None:
         """Put the sets of allowed tokens on the device of the head."""
         self.head = head
         self._set_of_state: list[int] = []
@@ -68,6 +76,7 @@ class TokenSelector:
             self._set_of_state.append(numbers.setdefault(frozenset(transitions), len(numbers)))
         self._allowed = [torch.tensor(sorted(tokens), device=head.device) for tokens in numbers]
         self._biases: dict[int, torch.Tensor] = {}
+        self._kernel = fused.allowed_tokens(self._allowed) if fused else None
 
     def select(self, hidden: torch.Tensor, requests: Sequence[NextTokenRequest]) -> list[int]:
         """Return a token per request; ``hidden`` has shape (tokens of the pass, hidden size).
@@ -101,8 +110,12 @@ class TokenSelector:
         """Score the whole vocabulary, in chunks of positions that keep memory small."""
         best = []
         for start in range(0, len(sets), _CHUNK):
-            logits = self.head.logits(hidden[start : start + _CHUNK])
-            numbers = sets[start : start + _CHUNK]
+            chunk, numbers = hidden[start : start + _CHUNK], sets[start : start + _CHUNK]
+            if self._kernel:
+                own = self.head.own_logits(chunk)
+                best.append(self._kernel.choose(own, numbers, NOT_FINITE))
+                continue
+            logits = self.head.logits(chunk)
             biases = [self._bias(number, logits.shape[-1]) for number in numbers]
             tokens = (logits + torch.stack(biases)).argmax(-1)
             best.append(tokens.where(finite_rows(logits), NOT_FINITE))

@@ -366,7 +366,7 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
     taken: list[str] = []
 
     class Backend:
-        extra_bytes, unpacks = 0, False
+        extra_bytes, unpacks, row_multiple = 0, False, 1
 
         def __init__(self, name: str, seconds: list[float]) -> None:
             self.name, self._seconds = name, iter(seconds)

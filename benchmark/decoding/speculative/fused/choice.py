@@ -1,0 +1,39 @@
+"""Whether the kernels can be used for a model on this machine."""
+
+import platform
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.models.hardware import cpu_flags
+
+if TYPE_CHECKING:
+    from benchmark.decoding.speculative.fused.passes import FusedKernels
+
+NAME = "Numba"
+"""What compiles the kernels, in a run's composition."""
+
+_DTYPES = (torch.float32, torch.bfloat16)
+
+
+def fused_kernels(device: torch.device, dtype: torch.dtype) -> "FusedKernels | None":
+    """Return the kernels for a device and dtype; None without Numba, and if there are none."""
+    if device.type != "cpu" or dtype not in _DTYPES:
+        return None
+    return _loaded()
+
+
+@cache
+def _loaded() -> "FusedKernels | None":
+    flags = cpu_flags()
+    if platform.machine() == "x86_64" and flags and "fma" not in flags:
+        return None  # products that are rounded once would be computed by a slow function
+    try:
+        # Numba's threads by OpenMP, as torch's; its wheels leave that library to the system.
+        import_module("numba.np.ufunc.omppool")
+        from benchmark.decoding.speculative.fused.passes import FusedKernels
+    except ImportError:
+        return None
+    return FusedKernels()

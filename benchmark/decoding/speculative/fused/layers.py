@@ -1,0 +1,209 @@
+"""Let a model's layers use the kernels, where a trial on the layer itself shows that it may.
+
+A list of classes would be wrong with the next release of transformers. Instead a layer that looks
+like a norm by root mean square or a gated MLP gets a few random states, and so does the kernel: if
+the results are equal but for rounding, layers of this class use the kernel from then on. Queries
+and keys are rotated by a function of the model's module, which is treated in the same way.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmark.decoding.speculative.fused import operations
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_ROTATION = "apply_rotary_pos_emb"
+"""The function of transformers' modules that rotates queries and keys."""
+
+_ROWS = 5
+"""The states of a trial."""
+
+_ROUNDINGS = 8
+"""How many units of rounding a kernel may be off, of a result and the results' root mean square."""
+
+_NORMS = (
+    {"adds_one": False, "rounds": True},
+    {"adds_one": False, "rounds": False},
+    {"adds_one": True, "rounds": False},
+)
+"""The kinds of norms: Llama's, OLMo 2's and Gemma's."""
+
+_Forward = Callable[[torch.Tensor], torch.Tensor]
+_Maker = Callable[[torch.nn.Module], _Forward]
+"""Takes a layer, and returns what computes the same by a kernel."""
+
+
+@contextmanager
+def fused_layers(model: "PreTrainedModel") -> Iterator[None]:
+    """Let the layers of a model on the CPU use the kernels; restore them afterwards."""
+    operations.use_threads()
+    replaced = list(_replacements(model))
+    namespaces = [vars(sys.modules[type(module).__module__]) for module in model.modules()]
+    rotations = {id(one): one for one in namespaces if _ROTATION in one}
+    with ExitStack() as stack:
+        for module, forward in replaced:
+            module.forward = forward
+            stack.callback(delattr, module, "forward")
+        for namespace in rotations.values():
+            stack.callback(namespace.__setitem__, _ROTATION, namespace[_ROTATION])
+            namespace[_ROTATION] = _Rotation(namespace[_ROTATION])
+        yield
+
+
+@torch.inference_mode()
+def _replacements(model: "PreTrainedModel") -> Iterator[tuple[torch.nn.Module, _Forward]]:
+    """Yield the layers that can use a kernel, each with what replaces its ``forward``."""
+    makers: dict[object, _Maker | None] = {}
+    for module in model.modules():
+        if "forward" in vars(module):  # it was replaced for another purpose
+            continue
+        if _is_norm(module):
+            kind: object = type(module)
+            candidates = [_norm_maker(**kind_of_norm) for kind_of_norm in _NORMS]
+        elif _is_gated_mlp(module):
+            kind = type(module), type(module.act_fn)
+            candidates = [_mlp_maker(is_gelu=is_gelu) for is_gelu in (False, True)]
+        else:
+            continue
+        if kind not in makers:
+            makers[kind] = _nearest(module, candidates)
+        if maker := makers[kind]:
+            yield module, maker(module)
+
+
+def _is_norm(module: torch.nn.Module) -> bool:
+    names = [name for name, _ in module.named_parameters()]
+    if names != ["weight"] or _epsilon(module) is None:
+        return False
+    return next(module.parameters()).dim() == 1
+
+
+def _epsilon(module: torch.nn.Module) -> float | None:
+    epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    return epsilon if isinstance(epsilon, float) else None
+
+
+def _is_gated_mlp(module: torch.nn.Module) -> bool:
+    children = {name for name, _ in module.named_children()}
+    return children == {"gate_proj", "up_proj", "down_proj", "act_fn"}
+
+
+def _norm_maker(*, adds_one: bool, rounds: bool) -> _Maker:
+    def make(module: torch.nn.Module) -> _Forward:
+        own: _Forward = module.forward
+        weight, epsilon = next(module.parameters()).detach(), _epsilon(module) or 0.0
+
+        def forward(states: torch.Tensor) -> torch.Tensor:
+            if states.dtype != weight.dtype:
+                return own(states)
+            return operations.normalize(states, weight, epsilon, adds_one=adds_one, rounds=rounds)
+
+        return forward
+
+    return make
+
+
+def _mlp_maker(*, is_gelu: bool) -> _Maker:
+    def make(module: torch.nn.Module) -> _Forward:
+        layers = dict(module.named_children())
+
+        def forward(states: torch.Tensor) -> torch.Tensor:
+            gates, ups = layers["gate_proj"](states), layers["up_proj"](states)
+            result: torch.Tensor = layers["down_proj"](operations.gate(gates, ups, is_gelu=is_gelu))
+            return result
+
+        return forward
+
+    return make
+
+
+def _nearest(module: torch.nn.Module, makers: Sequence[_Maker]) -> _Maker | None:
+    """Return what makes the kernel whose results are nearest to the layer's; None if none is near.
+
+    In float32 several kinds of norms are the same, and in bfloat16 they differ by a rounding: the
+    one with the most equal results is taken.
+    """
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(1, _ROWS, _width(module), generator=generator)
+    states = states.to(next(module.parameters()).dtype)
+    try:
+        expected = module(states)
+        results = [maker(module)(states) for maker in makers]
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # it takes other arguments
+        return None
+    near = [
+        (int((result != expected).sum()), i)
+        for i, result in enumerate(results)
+        if is_near(result, expected)
+    ]
+    return makers[min(near)[1]] if near else None
+
+
+def _width(module: torch.nn.Module) -> int:
+    """Return the number of a layer's inputs."""
+    first = dict(module.named_children()).get("gate_proj")
+    if first is None:
+        return len(next(module.parameters()))
+    # The weights of a packed layer may be empty.
+    layer: Any = getattr(first, "dense", first)
+    return int(layer.in_features)
+
+
+def is_near(result: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Return whether two tensors are equal but for some roundings."""
+    if result.shape != expected.shape or result.dtype != expected.dtype:
+        return False
+    wide = expected.float()
+    apart = (result.float() - wide).abs()
+    size = wide.abs() + wide.square().mean().sqrt()
+    return bool((apart <= _ROUNDINGS * torch.finfo(expected.dtype).eps * size).all())
+
+
+class _Rotation:
+    """Rotates queries and keys by the kernel if it agrees with a module's own function.
+
+    The first queries of each width are rotated both ways.
+    """
+
+    def __init__(self, own: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> None:
+        self._own = own
+        self._agrees: dict[object, bool] = {}
+
+    def __call__(
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        cosines: torch.Tensor,
+        sines: torch.Tensor,
+        *others: object,
+        **named: object,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        tensors = queries, keys, cosines, sines
+        if others or named or not _is_plain(*tensors):
+            return self._own(*tensors, *others, **named)
+        kind = queries.dtype, queries.shape[-1]
+        if kind not in self._agrees:
+            pairs = zip(operations.rotate(*tensors), self._own(*tensors), strict=True)
+            self._agrees[kind] = all(is_near(one, other) for one, other in pairs)
+        return operations.rotate(*tensors) if self._agrees[kind] else self._own(*tensors)
+
+
+def _is_plain(
+    queries: torch.Tensor, keys: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor
+) -> bool:
+    """Return whether all dimensions of the heads of one packed sequence are rotated."""
+    tokens, width = queries.shape[-2:]
+    return (
+        queries.dim() == keys.dim() == 4  # noqa: PLR2004
+        and queries.shape[0] == keys.shape[0] == 1
+        and keys.shape[-2:] == queries.shape[-2:]
+        and cosines.shape == sines.shape == (1, tokens, width)
+        and len({tensor.dtype for tensor in (queries, keys, cosines, sines)}) == 1
+        and queries.dtype in operations.DTYPES
+    )

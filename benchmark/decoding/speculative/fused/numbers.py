@@ -1,0 +1,126 @@
+"""Numbers in the kernels: float32, and bfloat16 as its bits; import it only with Numba.
+
+bfloat16 numbers come in arrays of uint16, since NumPy has no such type: a bfloat16 is the upper
+half of a float32.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from benchmark.decoding.speculative.fused.compilation import compiled, intrinsic, overload
+
+
+@intrinsic
+def float_of(_context: object, _bits: object) -> object:
+    """Return the float32 with these bits, a uint32."""
+    signature = types.float32(types.uint32)
+
+    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
+        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+
+    return signature, generate
+
+
+@intrinsic
+def bits_of(_context: object, _number: object) -> object:
+    """Return the bits of a float32, a uint32."""
+    signature = types.uint32(types.float32)
+
+    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
+        return builder.bitcast(arguments[0], context.get_value_type(types.uint32))
+
+    return signature, generate
+
+
+@intrinsic
+def _widened(_context: object, _bits: object) -> object:
+    """Return the bfloat16 with these bits, a uint16, as a float32."""
+    signature = types.float32(types.uint16)
+
+    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
+        word = context.get_value_type(types.uint32)
+        bits = builder.shl(builder.zext(arguments[0], word), word(16))
+        return builder.bitcast(bits, context.get_value_type(types.float32))
+
+    return signature, generate
+
+
+@intrinsic
+def _narrowed(_context: object, _number: object) -> object:
+    """Return the bits of the bfloat16 nearest to a float32, the even one if two are as near.
+
+    Adding less than half a unit, and one more if the last bit that stays is set, carries over if
+    and only if the number is to be rounded up. A NaN is cut off instead, with a bit set that keeps
+    it a NaN. All in 32 bit: Numba would compute in 64, and half as many numbers at a time.
+    """
+    signature = types.uint16(types.float32)
+
+    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
+        word, half = (context.get_value_type(kind) for kind in (types.uint32, types.uint16))
+        bits = builder.bitcast(arguments[0], word)
+        upper = builder.lshr(bits, word(16))
+        last = builder.and_(upper, word(1))
+        carried = builder.lshr(builder.add(builder.add(bits, word(0x7FFF)), last), word(16))
+        is_nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
+        rounded = builder.select(is_nan, builder.or_(upper, word(0x40)), carried)
+        return builder.trunc(rounded, half)
+
+    return signature, generate
+
+
+@intrinsic
+def multiply_add(_context: object, _one: object, _two: object, _three: object) -> object:
+    """Return one * two + three of float32 numbers, rounded once."""
+    number = types.float32
+
+    def generate(_target: object, builder: Any, _signature: object, arguments: Any) -> object:
+        return builder.fma(*arguments)
+
+    return number(number, number, number), generate
+
+
+def wide(number: Any) -> Any:
+    """Return a float32 or the bits of a bfloat16 as a float32."""
+
+
+@overload(wide)
+def _wide_overload(number: Any) -> Any:
+    if isinstance(number, types.Float):
+        return lambda number: number
+    return lambda number: _widened(number)  # noqa: PLW0108  # Numba takes the name from it
+
+
+def rounded(number: Any, like: Any) -> Any:
+    """Return a float32 rounded to the type of another number."""
+
+
+@overload(rounded)
+def _rounded_overload(number: Any, like: Any) -> Any:  # noqa: ARG001
+    if isinstance(like, types.Float):
+        return lambda number, like: number  # noqa: ARG005
+    return lambda number, like: _narrowed(number)  # noqa: ARG005
+
+
+@compiled
+def exp(number: Any) -> Any:
+    """Return e to a float32 of at most 88, to 3 units in the last place; below -87 it is e**-87.
+
+    e**x is 2**n * e**r with n the whole number next to x / ln 2, and r at most ln 2 / 2, for which
+    a polynomial does (the coefficients are those of the Cephes library). ln 2 is subtracted in two
+    parts, so that r is exact. NaN stays NaN.
+    """
+    low = np.float32(-87.0) if number < np.float32(-87.0) else number
+    scaled = low * np.float32(1.44269504)
+    half = np.float32(0.5) if scaled > np.float32(0.0) else np.float32(-0.5)
+    whole = np.int32(scaled + half)
+    rest = multiply_add(np.float32(whole), np.float32(-0.693359375), low)
+    rest = multiply_add(np.float32(whole), np.float32(2.12194440e-4), rest)
+    power = multiply_add(np.float32(1.9875691500e-4), rest, np.float32(1.3981999507e-3))
+    power = multiply_add(power, rest, np.float32(8.3334519073e-3))
+    power = multiply_add(power, rest, np.float32(4.1665795894e-2))
+    power = multiply_add(power, rest, np.float32(1.6666665459e-1))
+    power = multiply_add(power, rest, np.float32(5.0000001201e-1))
+    power = multiply_add(power * rest, rest, rest) + np.float32(1.0)
+    return power * float_of(np.uint32(np.uint32(whole + np.int32(127)) << np.uint32(23)))

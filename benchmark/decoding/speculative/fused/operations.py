@@ -1,0 +1,191 @@
+"""The kernels on torch's tensors; import it only with Numba."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+import torch
+
+from benchmark.decoding.speculative.attention import PartialAttention, ScoreParameters
+from benchmark.decoding.speculative.batch import Batch, RowSpan
+from benchmark.decoding.speculative.cache import KeyValues
+from benchmark.decoding.speculative.fused import kernels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DTYPES = (torch.float32, torch.bfloat16)
+
+_TOKENS_PER_ITEM = 16
+"""Longer spans are split, so that threads have about the same work."""
+
+_UNLIMITED = 2**31
+"""A window that is longer than any sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class FusedPlan:
+    """A pass as the arrays ``writes`` and ``items`` of :func:`kernels.attend`.
+
+    ``tokens`` is how many tokens of the pass are in a sequence; padding may follow.
+    """
+
+    writes: "NDArray[np.int64]"
+    items: "NDArray[np.int64]"
+    tokens: int
+
+
+def plan_fused(batch: Batch, threads: int) -> FusedPlan:
+    """Return the plan of a batch for this number of threads."""
+    pieces = [piece for span in batch.spans for piece in _split(span)]
+    pieces.sort(key=_work, reverse=True)
+    # Each thread takes neighbouring items: the largest, the next but (threads - 1), and so on.
+    dealt = [piece for thread in range(threads) for piece in pieces[thread::threads]]
+    return FusedPlan(
+        np.array(batch.writes, np.int64).reshape(-1, 3),
+        np.array(dealt, np.int64).reshape(-1, 4),
+        sum(span.length for span in batch.spans),
+    )
+
+
+def _split(span: RowSpan) -> list[RowSpan]:
+    """Return the span in pieces of at most :data:`_TOKENS_PER_ITEM` tokens.
+
+    Tokens 10 to 29 at positions 5 to 24 of slot 3 are (3, 10, 16, 5) and (3, 26, 4, 21).
+    """
+    return [
+        RowSpan(
+            span.slot,
+            span.start + first,
+            min(_TOKENS_PER_ITEM, span.length - first),
+            span.position + first,
+        )
+        for first in range(0, span.length, _TOKENS_PER_ITEM)
+    ]
+
+
+def _work(span: RowSpan) -> int:
+    return span.length * (span.position + span.length)
+
+
+def use_threads() -> None:
+    """Let the kernels use as many threads as torch does, in the calling thread."""
+    numba.set_num_threads(thread_count())
+
+
+def thread_count() -> int:
+    """Return how many threads the kernels can use of those that torch uses."""
+    return min(torch.get_num_threads(), int(numba.config.NUMBA_NUM_THREADS))
+
+
+def normalize(
+    states: torch.Tensor, weight: torch.Tensor, epsilon: float, *, adds_one: bool, rounds: bool
+) -> torch.Tensor:
+    """Return :func:`kernels.normalize` of states of shape (..., width)."""
+    states = states.contiguous()
+    out = torch.empty_like(states)
+    width = states.shape[-1]
+    kernels.normalize(
+        _array(states.view(-1, width)),
+        _array(weight),
+        np.float32(epsilon),
+        adds_one,
+        rounds,
+        _array(out.view(-1, width)),
+    )
+    return out
+
+
+def gate(gates: torch.Tensor, ups: torch.Tensor, *, is_gelu: bool) -> torch.Tensor:
+    """Return :func:`kernels.gate`, in place of the gates if these are contiguous."""
+    gates, width = gates.contiguous(), gates.shape[-1]
+    kernels.gate(_array(gates.view(-1, width)), _array(ups.contiguous().view(-1, width)), is_gelu)
+    return gates
+
+
+def rotate(
+    queries: torch.Tensor, keys: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rotated queries and keys, shape (1, heads, tokens, head dimension) each.
+
+    ``cosines`` and ``sines`` have shape (1, tokens, head dimension).
+    """
+    flat = [tensor[0].transpose(0, 1).contiguous() for tensor in (queries, keys)]
+    out = [torch.empty_like(tensor) for tensor in flat]
+    angles = [tensor[0].contiguous() for tensor in (cosines, sines)]
+    kernels.rotate(*map(_array, [*flat, *angles, *out]))
+    query, key = (tensor.transpose(0, 1)[None] for tensor in out)
+    return query, key
+
+
+def attend(
+    query: torch.Tensor,
+    new: KeyValues,
+    stored: KeyValues,
+    plan: FusedPlan,
+    parameters: ScoreParameters,
+    to_prefix: PartialAttention | None,
+) -> torch.Tensor:
+    """Return attention to the slots and to the prefix, shape (tokens, heads, head dimension).
+
+    Args:
+        query: shape (tokens, heads, head dimension), contiguous.
+        new: the pass's keys and values, shape (tokens, key heads, head dimension) each.
+        stored: the slots, as :meth:`RaggedCache.in_blocks` has them.
+        plan: the pass.
+        parameters: how keys are scored; without a soft cap.
+        to_prefix: attention to the prefix, rows of which are the heads of a group.
+    """
+    out = torch.empty_like(query)
+    out[plan.tokens :] = 0
+    prefix, normalizers = to_prefix or _no_prefix(query.dtype)
+    kernels.attend(
+        _array(query),
+        _array(new.keys.contiguous()),
+        _array(new.values.contiguous()),
+        plan.writes,
+        plan.items,
+        _array(stored.keys),
+        _array(stored.values),
+        np.float32(parameters.scaling),
+        parameters.window or _UNLIMITED,
+        _array(prefix.contiguous()),
+        _array(normalizers.contiguous()),
+        _array(out),
+    )
+    return out
+
+
+class AllowedTokens:
+    """Sets of tokens, as the kernel takes them."""
+
+    def __init__(self, sets: Sequence[torch.Tensor]) -> None:
+        """Take the sets in the order of their numbers, each in ascending order."""
+        lengths = [len(tokens) for tokens in sets]
+        self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self._tokens = np.concatenate([tokens.numpy() for tokens in sets])
+
+    def choose(self, logits: torch.Tensor, sets: Sequence[int], not_finite: int) -> torch.Tensor:
+        """Return :func:`kernels.choose` of logits, shape (positions, vocabulary)."""
+        out = torch.empty(len(sets), dtype=torch.int64)
+        numbers = np.array(sets, np.int64)
+        kernels.choose(
+            _array(logits.contiguous()),
+            numbers,
+            self._starts,
+            self._tokens,
+            not_finite,
+            _array(out),
+        )
+        return out
+
+
+def _no_prefix(dtype: torch.dtype) -> Sequence[torch.Tensor]:
+    return torch.empty(0, 0, 0, 0, dtype=dtype), torch.empty(0, 0, 0)
+
+
+def _array(tensor: torch.Tensor) -> "NDArray[Any]":
+    """Return a contiguous tensor's memory as an array; of bfloat16 numbers the bits."""
+    return tensor.view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()

@@ -1,0 +1,233 @@
+"""Sums and products of vectors of 16 numbers, in a fixed order; import it only with Numba.
+
+They are written in LLVM's instructions. From loops over single numbers the compiler makes vectors
+only if it may choose the order of a sum, and it does not keep a tile of a product in registers.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from benchmark.decoding.speculative.fused.compilation import compiled, intrinsic
+from benchmark.decoding.speculative.fused.numbers import multiply_add, wide
+from benchmark.models.hardware import cpu_flags
+
+_LANES = 16
+"""Numbers in the longest vector of a processor, in float32; others take several."""
+
+_IS_WIDE = "avx512f" in cpu_flags()
+_ROWS, _COLUMNS, LOW_ROWS = (8, 32, 4) if _IS_WIDE else (4, 16, 4)
+"""The tiles of a product, which fill half of a processor's registers."""
+
+
+class _VectorCode:
+    """Writes LLVM's instructions for vectors of 16 numbers."""
+
+    def __init__(self, context: Any, builder: Any, columns: int = _LANES) -> None:
+        self._context, self._builder = context, builder
+        self._places = range(0, columns, _LANES)
+        self._floats = ir.VectorType(ir.FloatType(), _LANES)
+        self._halves = ir.VectorType(ir.IntType(16), _LANES)
+        self._words = ir.VectorType(ir.IntType(32), _LANES)
+
+    def row(self, array: Any, value: Any, row: Any, more: int, column: Any) -> Any:
+        """Return the address of a column in row ``row + more`` of a contiguous matrix."""
+        builder, whole = self._builder, self._context.get_value_type(types.intp)
+        matrix = self._context.make_array(array)(self._context, builder, value)
+        _, width = cgutils.unpack_tuple(builder, matrix.shape, 2)
+        offset = builder.mul(builder.add(row, whole(more)), width)
+        return builder.gep(matrix.data, [builder.add(offset, column)])
+
+    def length(self, array: Any, value: Any) -> Any:
+        """Return the number of rows of a matrix."""
+        matrix = self._context.make_array(array)(self._context, self._builder, value)
+        return cgutils.unpack_tuple(self._builder, matrix.shape, 2)[0]
+
+    def total(self, vector: Any) -> Any:
+        """Return the sum of a vector's numbers: of its halves, then of the halves of that, ..."""
+        builder, half = self._builder, _LANES // 2
+        while half:
+            shuffled = [min(i + half, _LANES - 1) for i in range(_LANES)]
+            order = ir.Constant(self._words, shuffled)
+            vector = builder.fadd(vector, builder.shuffle_vector(vector, vector, order))
+            half //= 2
+        return builder.extract_element(vector, ir.IntType(32)(0))
+
+    def variable(self, value: Any) -> Any:
+        """Return the address of a variable with this value, which LLVM keeps in a register."""
+        return cgutils.alloca_once_value(self._builder, value)
+
+    def repeated(self, scalar: Any) -> Any:
+        """Return a vector of copies of a number."""
+        undefined = ir.Constant(self._floats, ir.Undefined)
+        first = self._builder.insert_element(undefined, scalar, ir.IntType(32)(0))
+        zeros = ir.Constant(self._words, [0] * _LANES)
+        return self._builder.shuffle_vector(first, undefined, zeros)
+
+    def multiply_add(self, one: Any, two: Any, three: Any) -> Any:
+        """Return one * two + three of vectors, each rounded once."""
+        kind = ir.FunctionType(self._floats, [self._floats] * 3)
+        name = f"llvm.fma.v{_LANES}f32"
+        function = cgutils.get_or_insert_function(self._builder.module, kind, name)
+        return self._builder.call(function, [one, two, three])
+
+    def load(self, start: Any, *, is_bfloat16: bool = False) -> list[Any]:
+        """Return the numbers of a row from an address on, in vectors."""
+        builder, vectors = self._builder, []
+        for address in self._addresses(start):
+            if is_bfloat16:
+                bits = builder.load(builder.bitcast(address, self._halves.as_pointer()), align=2)
+                sixteen = ir.Constant(self._words, [16] * _LANES)
+                bits = builder.shl(builder.zext(bits, self._words), sixteen)
+                vectors.append(builder.bitcast(bits, self._floats))
+            else:
+                numbers = builder.bitcast(address, self._floats.as_pointer())
+                vectors.append(builder.load(numbers, align=4))
+        return vectors
+
+    def store(self, vectors: Sequence[Any], start: Any) -> None:
+        """Store vectors from an address on."""
+        for vector, address in zip(vectors, self._addresses(start), strict=True):
+            numbers = self._builder.bitcast(address, self._floats.as_pointer())
+            self._builder.store(vector, numbers, align=4)
+
+    def _addresses(self, start: Any) -> list[Any]:
+        whole = self._context.get_value_type(types.intp)
+        return [self._builder.gep(start, [whole(place)]) for place in self._places]
+
+
+def _vector_total(*, squares: bool) -> Callable[[Any], Any]:
+    """Return a function that sums the numbers of whole vectors of a row, or their squares."""
+
+    @intrinsic
+    def whole_total(_context: object, row: Any) -> object:
+        """Return the sum over all numbers but the last ones, which fill no vector."""
+
+        def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
+            code = _VectorCode(context, builder)
+            array = context.make_array(row)(context, builder, arguments[0])
+            whole = context.get_value_type(types.intp)
+            vectors = builder.udiv(builder.extract_value(array.shape, 0), whole(_LANES))
+            sums = code.variable(code.repeated(ir.FloatType()(0.0)))
+            with cgutils.for_range(builder, vectors) as loop:
+                start = builder.gep(array.data, [builder.mul(loop.index, whole(_LANES))])
+                (part,) = code.load(start, is_bfloat16=row.dtype == types.uint16)
+                sum_now = builder.load(sums)
+                more = (
+                    code.multiply_add(part, part, sum_now)
+                    if squares
+                    else builder.fadd(part, sum_now)
+                )
+                builder.store(more, sums)
+            return code.total(builder.load(sums))
+
+        return types.float32(row), generate
+
+    return whole_total
+
+
+_whole_sum = _vector_total(squares=False)
+_whole_squares = _vector_total(squares=True)
+
+
+@compiled
+def total(row: Any) -> Any:
+    """Return the sum of a row's numbers: of each sixteenth one, then of these sums."""
+    result = _whole_sum(row)
+    for i in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
+        result += wide(row[i])
+    return result
+
+
+@compiled
+def sum_of_squares(row: Any) -> Any:
+    """Return the sum of the squares of a row's numbers, in the order of :func:`total`."""
+    result = _whole_squares(row)
+    for i in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
+        result = multiply_add(wide(row[i]), wide(row[i]), result)
+    return result
+
+
+def _product_tile(rows: int, columns: int) -> Callable[..., None]:
+    """Return a function that adds to a tile of a matrix the product of two others.
+
+    The tile is in registers meanwhile, which loops over its elements do not get a compiler to do.
+    """
+
+    @intrinsic
+    def add_tile(
+        _context: object,
+        sums: Any,
+        _row: object,
+        _column: object,
+        factors: Any,
+        _first: object,
+        matrix: Any,
+        _matrix_column: object,
+    ) -> object:
+        """Add ``factors[row + i, first + k] * matrix[k, matrix_column + j]``, summed over k.
+
+        The sum is added to ``sums[row + i, column + j]``, for all i below ``rows`` and j below
+        ``columns``. Arguments in the order sums, row, column, factors, first, matrix,
+        matrix_column.
+        """
+        number = types.intp
+        signature = types.void(sums, number, number, factors, number, matrix, number)
+
+        def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
+            code = _VectorCode(context, builder, columns)
+            to, row, column, by, first, of, matrix_column = arguments
+            tile = [code.row(sums, to, row, i, column) for i in range(rows)]
+            scalars = [code.row(factors, by, row, i, first) for i in range(rows)]
+            totals = [[code.variable(part) for part in code.load(start)] for start in tile]
+            with cgutils.for_range(builder, code.length(matrix, of)) as loop:
+                start = code.row(matrix, of, loop.index, 0, matrix_column)
+                parts = code.load(start, is_bfloat16=matrix.dtype == types.uint16)
+                for scalar, row_totals in zip(scalars, totals, strict=True):
+                    factor = code.repeated(builder.load(builder.gep(scalar, [loop.index])))
+                    for part, total in zip(parts, row_totals, strict=True):
+                        builder.store(code.multiply_add(factor, part, builder.load(total)), total)
+            for start, row_totals in zip(tile, totals, strict=True):
+                code.store([builder.load(total) for total in row_totals], start)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return add_tile
+
+
+_add_tile = _product_tile(_ROWS, _COLUMNS)
+_add_low_tile = _product_tile(LOW_ROWS, _COLUMNS)
+
+
+@compiled
+def add_product(
+    sums: Any, column: int, columns: int, factors: Any, first: int, matrix: Any
+) -> None:
+    """Add the product of some columns of ``factors`` and a matrix to some columns of ``sums``.
+
+    To ``columns`` columns of ``sums`` from ``column`` on is added the product of the columns of
+    ``factors`` from ``first`` on and ``matrix``. The number of rows is a multiple of
+    :data:`LOW_ROWS`.
+    """
+    whole = columns - columns % _COLUMNS
+    row = 0
+    while row < sums.shape[0]:
+        if row + _ROWS <= sums.shape[0]:
+            for n in range(0, whole, _COLUMNS):
+                _add_tile(sums, row, column + n, factors, first, matrix, n)
+            height = _ROWS
+        else:
+            for n in range(0, whole, _COLUMNS):
+                _add_low_tile(sums, row, column + n, factors, first, matrix, n)
+            height = LOW_ROWS
+        row += height
+    if whole < columns:
+        for row in range(sums.shape[0]):
+            for k in range(matrix.shape[0]):
+                factor = factors[row, first + k]
+                for n in range(whole, columns):
+                    sums[row, column + n] += factor * wide(matrix[k, n])
