@@ -8,14 +8,22 @@ from transformers import (
     Gemma3TextConfig,
     GemmaConfig,
     GemmaForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 _SHAPE = {
@@ -58,6 +66,10 @@ _CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[st
     ),
     "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": 8}),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM, {"head_dim": 8}),
+    "phi3": (Phi3Config, Phi3ForCausalLM, {}),
+    "olmo2": (Olmo2Config, Olmo2ForCausalLM, {}),
+    "gpt_neox": (GPTNeoXConfig, GPTNeoXForCausalLM, {}),
 }
 
 

@@ -6,6 +6,7 @@ from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 
 PREFIX, OWN = 7, 6
@@ -14,7 +15,12 @@ _TURNS = (1, 3, 2)
 """The tokens of each row in successive passes, ``OWN`` in all."""
 
 
-def window_shares(window: int | None, softcap: float | None, dtype: torch.dtype) -> torch.Tensor:
+def window_shares(
+    window: int | None,
+    softcap: float | None,
+    dtype: torch.dtype,
+    fused: FusedKernels | None = None,
+) -> torch.Tensor:
     """Return the weight of each key for each token, shape (rows, tokens, keys), in float64.
 
     All scores are equal, and the value of a key is 1 at its own position: the output is the weight.
@@ -38,7 +44,7 @@ def window_shares(window: int | None, softcap: float | None, dtype: torch.dtype)
             batch.add(slot, done, [0] * count)
         part = slice(PREFIX + done, PREFIX + done + count)
         keys, values = (torch.cat([t[:, part]] * 2, dim=1) for t in (key, value))
-        output = RowsPass(cache, batch, CostModel(9, 9, 0, 0, 4, 4)).attend(
+        output = RowsPass(cache, batch, CostModel(9, 9, 0, 0, 4, 4), fused=fused).attend(
             0, torch.cat([query[part]] * 2), keys, values, parameters
         )
         for row, own in zip(by_row, torch.split(output, count), strict=True):

@@ -10,6 +10,7 @@ from transformers import CohereConfig, CohereForCausalLM, PreTrainedModel
 from benchmark.decoding.engines import ENGINES
 from benchmark.decoding.external.messages import DecodeReply, EngineSetup, LimitReply, MarginReply
 from benchmark.decoding.finite_logits import NonFiniteLogitsError
+from benchmark.decoding.speculative import engine
 from benchmark.errors import ModelError
 from benchmark.speed import own_worker
 from fakes import overflowing
@@ -80,6 +81,21 @@ def test_engines_agree(setup: Callable[..., EngineSetup], prompts: list[list[int
     assert 0 < (ours["tokens"] or 0) < (theirs["tokens"] or 0)
     assert {"stood_in", "gpu_memory"}.isdisjoint(ours)
     assert ours["products"] in ENGINES["speculative"].products
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_compiled_kernels_can_be_forbidden(
+    setup: Callable[..., EngineSetup],
+    prompts: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    fused: bool,  # noqa: FBT001  # a case
+) -> None:
+    """With ``fused`` false the engine does not ask for them."""
+    asked: list[object] = []
+    monkeypatch.setattr(engine, "fused_kernels", lambda *kind: asked.append(kind))
+    message = cast("EngineSetup", {**setup("speculative"), "fused": fused})
+    assert len(_answered(message, prompts[:1])["answers"]) == 1
+    assert bool(asked) is fused
 
 
 def test_prompts_that_do_not_fit_are_refused(

@@ -42,6 +42,26 @@ def test_products() -> None:
     ]
 
 
+def test_compiled_kernels_can_be_forbidden() -> None:
+    """Before or after the products, and the engine's process is told; otherwise it is not."""
+    names = (
+        "speculative,speculative+unfused,speculative+mkl+unfused,speculative+unfused+mkl@4:bfloat16"
+    )
+    specs = parse(names, "float32", 32)
+    assert [spec.label for spec in specs] == names.split(",")
+    assert {spec.name for spec in specs} == {"speculative"}
+    assert [(s.products, s.fused, s.batch_size, s.dtype) for s in specs] == [
+        (None, True, 32, "float32"),
+        (None, False, 32, "float32"),
+        ("mkl", False, 32, "float32"),
+        ("mkl", False, 4, "bfloat16"),
+    ]
+    inputs = SpeedInputs("m", None, "d", "cpu", 1, "", "", (0,), [(1,)], [(1,)])
+    setups = [inputs.setup(spec) for spec in specs]
+    assert [setup.get("fused") for setup in setups] == [None, False, False, False]
+    assert [setup.get("products") for setup in setups] == [None, None, "mkl", "mkl"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -59,6 +79,11 @@ def test_products() -> None:
             r"no matrix-product backend 'blas' in 'speculative\+blas'; choose one of mkl,",
         ),
         ("speculative+", r"no engine 'speculative\+'"),
+        ("speculative+mkl+onednn", "name one matrix-product backend"),
+        ("speculative+unfused+unfused", "name one matrix-product backend"),
+        ("speculative+mkl+mkl", "name one matrix-product backend"),
+        ("speculative+unfused+blas", "no matrix-product backend 'blas'.* or unfused for"),
+        ("vllm+unfused", "its matrix-product backend cannot be chosen"),
     ],
 )
 def test_invalid_option(text: str, message: str) -> None:

@@ -6,6 +6,7 @@ the results are equal but for rounding, layers of this class use the kernel from
 and keys are rotated by a function of the model's module, which is treated in the same way.
 """
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -66,15 +67,27 @@ def _replacements(model: "PreTrainedModel") -> Iterator[tuple[torch.nn.Module, _
         if _is_norm(module):
             kind: object = type(module)
             candidates = [_norm_maker(**kind_of_norm) for kind_of_norm in _NORMS]
+            tried = _with_random_weight(module)
         elif _is_gated_mlp(module):
             kind = type(module), type(module.act_fn)
-            candidates = [_mlp_maker(is_gelu=is_gelu) for is_gelu in (False, True)]
+            kinds_of_gate = [one for one in (False, True) if _is_activation(module.act_fn, one)]
+            candidates = [_mlp_maker(is_gelu=is_gelu) for is_gelu in kinds_of_gate]
+            tried = module
         else:
             continue
         if kind not in makers:
-            makers[kind] = _nearest(module, candidates)
+            makers[kind] = _nearest(tried, candidates)
         if maker := makers[kind]:
             yield module, maker(module)
+
+
+def _with_random_weight(norm: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy of a norm; with its own weight, which may be 1, other norms may be equal."""
+    result = copy.deepcopy(norm)
+    weight = next(result.parameters())
+    generator = torch.Generator().manual_seed(1)
+    weight.data = torch.randn(weight.shape, generator=generator).to(weight.dtype)
+    return result
 
 
 def _is_norm(module: torch.nn.Module) -> bool:
@@ -92,6 +105,20 @@ def _epsilon(module: torch.nn.Module) -> float | None:
 def _is_gated_mlp(module: torch.nn.Module) -> bool:
     children = {name for name, _ in module.named_children()}
     return children == {"gate_proj", "up_proj", "down_proj", "act_fn"}
+
+
+def _is_activation(function: Callable[[torch.Tensor], torch.Tensor], is_gelu: bool) -> bool:
+    """Return whether a function is that of the kernel.
+
+    In float32, in which it is told from others that are as near as roundings of bfloat16.
+    """
+    numbers = torch.linspace(-6, 6, 121)[None]
+    try:
+        expected = function(numbers.clone())
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # it takes other arguments
+        return False
+    ones = torch.ones_like(numbers)
+    return is_near(operations.gate(numbers, ones, is_gelu=is_gelu), expected)
 
 
 def _norm_maker(*, adds_one: bool, rounds: bool) -> _Maker:
@@ -130,7 +157,8 @@ def _nearest(module: torch.nn.Module, makers: Sequence[_Maker]) -> _Maker | None
     one with the most equal results is taken.
     """
     generator = torch.Generator().manual_seed(0)
-    states = torch.randn(1, _ROWS, _width(module), generator=generator)
+    # Around 1: around 0, norms that subtract the mean are as near as roundings of bfloat16.
+    states = 1 + torch.randn(1, _ROWS, _width(module), generator=generator)
     states = states.to(next(module.parameters()).dtype)
     try:
         expected = module(states)
@@ -168,7 +196,8 @@ def is_near(result: torch.Tensor, expected: torch.Tensor) -> bool:
 class _Rotation:
     """Rotates queries and keys by the kernel if it agrees with a module's own function.
 
-    The first queries of each width are rotated both ways.
+    Random queries of each width are rotated both ways first. The model's own may be at position 0,
+    where every rotation changes nothing.
     """
 
     def __init__(self, own: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> None:
@@ -189,9 +218,19 @@ class _Rotation:
             return self._own(*tensors, *others, **named)
         kind = queries.dtype, queries.shape[-1]
         if kind not in self._agrees:
-            pairs = zip(operations.rotate(*tensors), self._own(*tensors), strict=True)
+            trial = _random_heads(queries, keys)
+            pairs = zip(operations.rotate(*trial), self._own(*trial), strict=True)
             self._agrees[kind] = all(is_near(one, other) for one, other in pairs)
         return operations.rotate(*tensors) if self._agrees[kind] else self._own(*tensors)
+
+
+def _random_heads(queries: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return random queries, keys, cosines and sines of the heads of a model."""
+    generator, width = torch.Generator().manual_seed(0), queries.shape[-1]
+    shapes = [(1, heads.shape[1], _ROWS, width) for heads in (queries, keys)]
+    heads = [torch.randn(*shape, generator=generator) for shape in shapes]
+    angles = 2 * torch.pi * torch.rand(1, _ROWS, width // 2, generator=generator).repeat(1, 1, 2)
+    return tuple(one.to(queries.dtype) for one in (*heads, angles.cos(), angles.sin()))
 
 
 def _is_plain(

@@ -230,4 +230,5 @@ def add_product(
             for k in range(matrix.shape[0]):
                 factor = factors[row, first + k]
                 for n in range(whole, columns):
-                    sums[row, column + n] += factor * wide(matrix[k, n])
+                    sum_now = sums[row, column + n]
+                    sums[row, column + n] = multiply_add(factor, wide(matrix[k, n]), sum_now)

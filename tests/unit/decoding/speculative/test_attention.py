@@ -9,11 +9,22 @@ from benchmark.decoding.speculative.attention import Mask, ScoreParameters, merg
 from benchmark.decoding.speculative.batch import Batch, CacheCopy
 from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.fused import operations
+from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from fakes.window_shares import OWN, PREFIX, expected_shares, window_shares
 
 KEY_HEADS, GROUP, WIDTH = 2, 3, 8
 HEADS = KEY_HEADS * GROUP
+
+KERNELS = (None, FusedKernels())
+"""None, and the compiled kernels; these leave attention with a soft cap to torch."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads() -> None:
+    """Let the kernels use as many threads as torch does here: one."""
+    operations.use_threads()
 
 
 def naive_attention(
@@ -74,6 +85,7 @@ def test_merged_parts_equal_full_attention(split: int, seed: int, scale: float) 
     softcap=st.sampled_from([None, 0.7]),
     few=st.integers(0, 6),
     neighbours=st.integers(1, 4),
+    fused=st.sampled_from(KERNELS),
     seed=st.integers(0, 99),
 )
 def test_packed_rows_are_independent(
@@ -84,6 +96,7 @@ def test_packed_rows_are_independent(
     softcap: float | None,
     few: int,
     neighbours: int,
+    fused: FusedKernels | None,
     seed: int,
 ) -> None:
     """However rows are cut into passes and grouped, each has the attention that it has alone."""
@@ -112,7 +125,7 @@ def test_packed_rows_are_independent(
         if not parts:
             break
         query, key, value = (torch.cat([tensors[i] for _, tensors, _ in parts]) for i in range(3))
-        output = RowsPass(cache, batch, cost_model).attend(
+        output = RowsPass(cache, batch, cost_model, fused=fused).attend(
             0, query, key.transpose(0, 1), value.transpose(0, 1), parameters
         )
         for (slot, _, part), span in zip(parts, batch.spans, strict=True):
@@ -122,14 +135,15 @@ def test_packed_rows_are_independent(
     assert done == lengths
 
 
+@pytest.mark.parametrize("fused", KERNELS, ids=["torch", "compiled"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("softcap", [None, 0.7])
 @pytest.mark.parametrize("window", [None, 1, 3, PREFIX - 1, PREFIX, PREFIX + 1, PREFIX + OWN])
 def test_what_is_seen_at_the_end_of_the_prefix(
-    window: int | None, softcap: float | None, dtype: torch.dtype
+    window: int | None, softcap: float | None, dtype: torch.dtype, fused: FusedKernels | None
 ) -> None:
     """A window that ends in the prefix hides its first tokens, one that starts after it all."""
-    shares = window_shares(window, softcap, dtype)
+    shares = window_shares(window, softcap, dtype, fused)
     torch.testing.assert_close(shares, expected_shares(window), atol=2e-3, rtol=1e-2)
 
 
@@ -148,6 +162,28 @@ def test_slots_are_copied_and_shared() -> None:
     assert seen.keys[:, 0, :, 0].tolist() == [[0, 1, 2, 3], [0, 1, 2, 0]]
     assert seen.values[1, 0, :3, 0].tolist() == [0, -1, -2]
     assert stored.keys[2, 0, 70, 0] == 9
+
+
+@pytest.mark.parametrize("length", [31, 32, 33, 70])
+def test_slots_in_blocks_are_copied_and_shared(length: int) -> None:
+    """A copy has the positions of its source up to its length, which may be inside a block."""
+    generator = torch.Generator().manual_seed(0)
+    for copied in {1, 31, 32, length - 1, length} & set(range(length + 1)):
+        cache = RaggedCache(3, length)
+        stored = cache.in_blocks(0, 2, torch.empty(0, 5))
+        assert stored.keys.shape == (3, 2, -(-length // 32), 5, 32)
+        assert stored.values.shape == (3, 2, 32 * stored.keys.shape[2], 5)
+        assert not any(tensor.any() for tensor in stored)
+        key, value = torch.randn(2, 3, 2, length, 5, generator=generator)
+        for position in range(length):
+            stored.keys[:, :, position // 32, :, position % 32] = key[:, :, position]
+            stored.values[:, :, position] = value[:, :, position]
+        cache.copy([CacheCopy(0, 2, copied), CacheCopy(1, 0, 1)])
+        again = cache.in_blocks(0, 2, torch.empty(0, 5))
+        by_position = again.keys.transpose(-1, -2).flatten(2, 3)
+        for slot, source, count in ((0, 1, 1), (1, 1, length), (2, 0, copied)):
+            assert torch.equal(by_position[slot, :, :count], key[source, :, :count])
+            assert torch.equal(again.values[slot, :, :count], value[source, :, :count])
 
 
 def test_prefix_is_not_copied_per_head() -> None:

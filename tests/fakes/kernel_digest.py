@@ -1,0 +1,42 @@
+"""A digest of what compiled kernels compute, to compare processes with one another."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from benchmark.decoding.speculative.attention import ScoreParameters
+from benchmark.decoding.speculative.batch import Batch
+from benchmark.decoding.speculative.cache import RaggedCache
+from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.fused import kernels, operations
+from benchmark.decoding.speculative.fused.passes import FusedKernels
+from benchmark.decoding.speculative.passes import RowsPass
+
+
+def kernel_digest() -> str:
+    """Return the digest of a norm and of attention, in float32."""
+    operations.use_threads()
+    generator = torch.Generator().manual_seed(0)
+    states, weight = torch.randn(9, 75, generator=generator), torch.randn(75, generator=generator)
+    norm = operations.normalize(states, weight, 1e-6, adds_one=False, rounds=True)
+    query, key, value = (torch.randn(37, n, 40, generator=generator) for n in (6, 2, 2))
+    batch = Batch(0)
+    batch.add(0, 0, [0] * 36)
+    batch.add(1, 0, [0])
+    cache, cost_model = RaggedCache(2, 40), CostModel(9, 9, 0, 0, 4, 4)
+    attended = RowsPass(cache, batch, cost_model, fused=FusedKernels()).attend(
+        0, query, key.transpose(0, 1), value.transpose(0, 1), ScoreParameters(0.2, None, None)
+    )
+    return hashlib.sha256(norm.numpy().tobytes() + attended.numpy().tobytes()).hexdigest()
+
+
+def kernel_loads() -> list[int]:
+    """Return how many of both kernels were loaded, and how many were compiled."""
+    used: Sequence[Any] = (kernels.normalize, kernels.attend)
+    counts = [kernel.stats for kernel in used]
+    return [
+        sum(sum(count.cache_hits.values()) for count in counts),
+        sum(sum(count.cache_misses.values()) for count in counts),
+    ]

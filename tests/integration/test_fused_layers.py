@@ -1,0 +1,539 @@
+"""The compiled kernels in models: which layers use them, and that the engine's tokens stay."""
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.models.cohere.modeling_cohere import CohereLayerNorm
+from transformers.models.llama import modeling_llama
+from transformers.models.llama.modeling_llama import LlamaMLP
+
+from benchmark.decoding.constraint import Constraint
+from benchmark.decoding.engine import DecodingLimits
+from benchmark.decoding.engines import compile_constraint, create_engine
+from benchmark.decoding.speculative.batch import Batch
+from benchmark.decoding.speculative.compatibility import unsupported_reason
+from benchmark.decoding.speculative.engine import SpeculativeEngine
+from benchmark.decoding.speculative.fused import choice, kernels, operations
+from benchmark.decoding.speculative.fused.layers import _Rotation, fused_layers
+from benchmark.decoding.speculative.fused.passes import FusedKernels
+from benchmark.decoding.speculative.linears import packed_linears
+from benchmark.decoding.speculative.matmul_backends import TorchBackend, candidates
+from benchmark.decoding.speculative.model_runner import ModelRunner
+from benchmark.models.loading import LoadOptions, load_model
+from benchmark.models.location import locate
+from benchmark.models.tokenizer_loading import load_tokenizer
+from benchmark.records import Completion
+from benchmark.runs.data import load_states
+from benchmark.runs.evaluation import Questions
+from benchmark.runs.requests import NOT_WRITTEN, DataRequest, RunRequest
+from benchmark.runs.resolution import resolve
+from benchmark.tasks import DEFAULT, task_named
+from fakes.tiny_models import tiny_model
+
+TRACK = Path(__file__).parents[2] / "fixtures" / "models" / "track"
+
+VOCABULARY = 352
+
+DTYPES = (torch.float32, torch.bfloat16)
+
+REPLACED = {
+    # Two per layer and one behind the last; two layers.
+    "llama": (5, 2),
+    "mistral": (5, 2),
+    "qwen2": (5, 2),
+    "gemma": (5, 2),
+    # Its MLPs multiply by gates and ups at once.
+    "phi3": (5, 0),
+    # Four per layer.
+    "gemma2": (9, 2),
+    # Two more per layer, of queries and keys.
+    "olmo2": (9, 2),
+    "qwen3": (9, 2),
+    "gemma3": (13, 2),
+    # It subtracts the mean, and its MLPs have no gates.
+    "gpt_neox": (0, 0),
+}
+"""By architecture, how many norms and MLPs use a kernel."""
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> None:
+    """Let the kernels use as many threads as torch does here: one."""
+    operations.use_threads()
+
+
+def _replaced(model: PreTrainedModel) -> list[torch.nn.Module]:
+    return [module for module in model.modules() if "forward" in vars(module)]
+
+
+def _rotation(model: PreTrainedModel) -> object:
+    return vars(sys.modules[type(model).__module__])["apply_rotary_pos_emb"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("architecture", REPLACED)
+def test_models_have_their_own_logits(architecture: str, dtype: torch.dtype) -> None:
+    """With the kernels packed passes are as near to a model's own as without them."""
+    model = tiny_model(architecture, VOCABULARY, 1).to(dtype)
+    assert unsupported_reason(model, fused=FusedKernels()) == unsupported_reason(model)
+
+
+BROKEN: dict[str, tuple[str, int, Callable[[Any], Any]]] = {
+    "window": ("mistral", 8, lambda window: 2 * window),
+    "prefix": ("llama", 9, lambda prefix: prefix[:0]),
+    "scaling": ("llama", 7, lambda scaling: scaling * scaling),
+    "slots": ("llama", 3, lambda writes: writes * np.array([1, 0, 1])),
+    "positions": ("llama", 4, lambda items: items + np.array([0, 0, 0, 1])),
+}
+"""What is broken: the model, the number of the argument of the kernel, and what becomes of it."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_passes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, dtype: torch.dtype
+) -> None:
+    """Attention with one argument changed shows in the logits of the trial."""
+    architecture, place, change = BROKEN[name]
+    own = kernels.attend
+
+    def changed(*arguments: Any) -> None:  # noqa: ANN401  # what the kernel takes
+        changing = list(arguments)
+        changing[place] = change(changing[place])
+        own(*changing)
+
+    monkeypatch.setattr(kernels, "attend", changed)
+    model = tiny_model(architecture, VOCABULARY, 1).to(dtype)
+    assert "standard deviations off" in str(unsupported_reason(model, fused=FusedKernels()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("architecture", REPLACED)
+def test_layers_are_replaced_and_restored(architecture: str, dtype: torch.dtype) -> None:
+    """All norms by root mean square and gated MLPs are, until the end or an exception."""
+    model = tiny_model(architecture, VOCABULARY, 1).to(dtype)
+    rotation, ids = _rotation(model), torch.arange(3, 20)[None]
+    with torch.inference_mode():
+        before = model(ids).logits
+    for fails in (False, True):
+        with suppress(LookupError), fused_layers(model):
+            norms = [module for module in _replaced(model) if "Norm" in type(module).__name__]
+            mlps = [module for module in _replaced(model) if "MLP" in type(module).__name__]
+            assert (len(norms), len(mlps)) == REPLACED[architecture]
+            assert len(_replaced(model)) == len(norms) + len(mlps)
+            assert isinstance(_rotation(model), _Rotation)
+            with torch.inference_mode():
+                fused = model(ids).logits
+            near = 1e-4 if dtype == torch.float32 else 0.2
+            assert (fused - before).square().mean().sqrt() < near * before.std()
+            if fails:
+                raise LookupError
+        assert not _replaced(model)
+        assert _rotation(model) is rotation
+    with torch.inference_mode():
+        assert torch.equal(model(ids).logits, before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [*candidates(torch.bfloat16)])
+def test_packed_layers(name: str, dtype: torch.dtype) -> None:
+    """MLPs use the kernel also if their weights are packed, and none is left to be restored."""
+    backends = candidates(dtype)
+    if name not in backends:
+        pytest.skip(f"no {name} for {dtype}")
+    model = tiny_model("llama", VOCABULARY, 1).to(dtype)
+    with torch.inference_mode(), packed_linears(model, backends[name]), fused_layers(model):
+        assert len(_replaced(model)) == sum(REPLACED["llama"])
+        logits = model(torch.arange(9)[None]).logits
+    assert logits.isfinite().all()
+    assert not _replaced(model)
+
+
+def test_a_replaced_forward_is_left_alone() -> None:
+    """A layer whose ``forward`` was replaced for another purpose keeps it."""
+    model = tiny_model("llama", VOCABULARY, 1)
+    norm = model.get_decoder().norm
+    own = norm.forward = lambda states: states * 3
+    with fused_layers(model):
+        assert norm.forward is own
+        assert len(_replaced(model)) == sum(REPLACED["llama"])
+    assert norm.forward is own
+    assert _replaced(model) == [norm]
+
+
+class Doubling(torch.nn.Module):
+    """Has the parts of Llama's norm, and computes something else."""
+
+    factor = 2.0
+
+    def __init__(self, width: int, eps: float) -> None:
+        """Take the number of inputs, and what is added to their mean square."""
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(width))
+        self.variance_epsilon = eps
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Return twice the norm."""
+        norm = torch.nn.functional.rms_norm(states, self.weight.shape, eps=self.variance_epsilon)
+        return self.weight * norm * self.factor
+
+
+class TwoArguments(Doubling):
+    """Takes one more argument."""
+
+    def forward(self, states: torch.Tensor, factor: float) -> torch.Tensor:  # type: ignore[override]
+        """Return a multiple of twice the norm."""
+        return factor * super().forward(states)
+
+
+class Plain(Doubling):
+    """A norm like Llama's, in a class of its own."""
+
+    factor = 1.0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [32, 4096])
+@pytest.mark.parametrize(
+    "norm_class",
+    [
+        Doubling,
+        TwoArguments,
+        CohereLayerNorm,
+        lambda width, eps: torch.nn.LayerNorm(width, eps, bias=False),
+    ],
+    ids=["doubling", "argument", "mean", "torch's mean"],
+)
+def test_norms_that_compute_something_else(
+    norm_class: Callable[..., torch.nn.Module], width: int, dtype: torch.dtype
+) -> None:
+    """They have one weight, as norms by root mean square have, and are not replaced."""
+    model = tiny_model("llama", VOCABULARY, 1).to(dtype)
+    model.get_decoder().norm = norm_class(width, eps=1e-5).to(dtype)
+    with fused_layers(model):
+        assert "forward" not in vars(model.get_decoder().norm)
+        assert len(_replaced(model)) == 6
+    model.get_decoder().norm = Plain(width, eps=1e-5).to(dtype)
+    with fused_layers(model):
+        assert "forward" in vars(model.get_decoder().norm)
+
+
+ACTIVATIONS = {"silu": 2, "gelu_pytorch_tanh": 2, "gelu_new": 2} | dict.fromkeys(
+    ("relu", "gelu", "quick_gelu", "relu2", "mish", "sigmoid"), 0
+)
+"""By activation, how many MLPs use a kernel."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations(activation: str, dtype: torch.dtype) -> None:
+    """Only SiLU and the approximation of GELU by tanh have a kernel."""
+    model = tiny_model("llama", VOCABULARY, 1).to(dtype)
+    for module in model.modules():
+        if isinstance(module, LlamaMLP):
+            module.act_fn = ACT2FN[activation]
+    with fused_layers(model):
+        mlps = [module for module in _replaced(model) if isinstance(module, LlamaMLP)]
+        assert len(mlps) == ACTIVATIONS[activation]
+        assert len(_replaced(model)) == len(mlps) + 5
+
+
+def _interleaving(
+    queries: torch.Tensor, keys: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotate neighbouring numbers against one another, as some models do."""
+
+    def rotated(states: torch.Tensor) -> torch.Tensor:
+        turned = torch.stack([-states[..., 1::2], states[..., ::2]], -1).flatten(-2)
+        cosine, sine = (
+            t.chunk(2, -1)[0].repeat_interleave(2, -1)[:, None] for t in (cosines, sines)
+        )
+        return states * cosine + turned * sine
+
+    return rotated(queries), rotated(keys)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("first", [[0], [0, 1, 2], [900]])
+def test_a_rotation_that_interleaves(
+    monkeypatch: pytest.MonkeyPatch, first: list[int], dtype: torch.dtype
+) -> None:
+    """It stays, whatever comes first; at position 0 nothing is rotated, and all are equal."""
+    monkeypatch.setattr(modeling_llama, "apply_rotary_pos_emb", _interleaving)
+    model = tiny_model("llama", VOCABULARY, 1).to(dtype)
+    embedding = model.get_decoder().rotary_emb
+    with torch.inference_mode(), fused_layers(model):
+        rotate = modeling_llama.apply_rotary_pos_emb
+        assert isinstance(rotate, _Rotation)
+        for positions in (first, list(range(40))):
+            query, key = torch.randn(2, 1, 4, len(positions), 8).to(dtype)
+            angles = embedding(query, torch.tensor([positions]))
+            for result, expected in zip(
+                rotate(query, key, *angles), _interleaving(query, key, *angles), strict=True
+            ):
+                assert torch.equal(result, expected)
+    assert modeling_llama.apply_rotary_pos_emb is _interleaving
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_rotation_of_halves(dtype: torch.dtype) -> None:
+    """It uses the kernel for tensors of the usual shapes, and its own code for others."""
+    calls = []
+    own = modeling_llama.apply_rotary_pos_emb
+
+    def counted(*tensors: torch.Tensor, **named: int) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(tensors))
+        result: tuple[torch.Tensor, torch.Tensor] = own(*tensors, **named)
+        return result
+
+    rotate = _Rotation(counted)
+    query, key = torch.randn(1, 4, 9, 8).to(dtype), torch.randn(1, 2, 9, 8).to(dtype)
+    angles = torch.randn(2, 1, 9, 4).repeat(1, 1, 1, 2).to(dtype)
+    for _ in range(3):
+        for result, expected in zip(
+            rotate(query, key, *angles), own(query, key, *angles), strict=True
+        ):
+            torch.testing.assert_close(result, expected)
+        assert calls == [4]
+    cases: list[tuple[Any, Any]] = [
+        ((query, key, *angles), {"unsqueeze_dim": 1}),
+        ((query, key, *angles.double()), {}),
+        ((query.repeat(2, 1, 1, 1), key.repeat(2, 1, 1, 1), *angles), {}),
+    ]
+    for tensors, named in cases:
+        before = len(calls)
+        for result, expected in zip(rotate(*tensors, **named), own(*tensors, **named), strict=True):
+            assert torch.equal(result, expected)
+        assert len(calls) == before + 1
+
+
+@pytest.fixture(scope="module")
+def questions() -> Questions:
+    """Prompts for the control model, and correct answers."""
+    settings = resolve(RunRequest(str(TRACK), NOT_WRITTEN, device="cpu"))
+    states = load_states(DataRequest(states=2))
+    return Questions(task_named(DEFAULT), settings, load_tokenizer(locate(str(TRACK))), states)
+
+
+@pytest.fixture(scope="module")
+def constraint(questions: Questions) -> Constraint:
+    """The answers that are allowed."""
+    return compile_constraint(questions.task.expression, questions.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def track() -> Callable[[str], PreTrainedModel]:
+    """Return a function that loads the control model in a dtype."""
+    return lambda dtype: load_model(locate(str(TRACK)), LoadOptions("cpu", dtype))
+
+
+@pytest.fixture(autouse=True)
+def _loaded() -> Iterator[None]:
+    """Let tests decide whether the kernels can be loaded."""
+    choice._loaded.cache_clear()
+    yield
+    choice._loaded.cache_clear()
+
+
+Completions = dict[int, Completion]
+
+Decoded = tuple[SpeculativeEngine, Completions, list[str]]
+"""The engine, the completions by prompt, and what was said."""
+
+
+def _decode(
+    model: PreTrainedModel,
+    questions: Questions,
+    constraint: Constraint,
+    products: str | None = "torch",
+    *,
+    fused: bool = True,
+) -> Decoded:
+    lines: list[str] = []
+    engine = create_engine(
+        "speculative",
+        model,
+        questions.tokenizer,
+        DecodingLimits(4, 100),
+        constraint,
+        questions.drafts,
+        lines.append,
+        products,
+        fused=fused,
+    )
+    assert isinstance(engine, SpeculativeEngine)
+    completions = dict(pair for batch in engine.generate(questions.prompt_ids) for pair in batch)
+    assert not _replaced(model)
+    return engine, completions, lines
+
+
+@pytest.fixture(scope="module")
+def expected(
+    track: Callable[[str], PreTrainedModel], questions: Questions, constraint: Constraint
+) -> Completions:
+    """Completions in float32 without kernels."""
+    return _decode(track("float32"), questions, constraint, fused=False)[1]
+
+
+def test_tokens_are_the_same(
+    track: Callable[[str], PreTrainedModel],
+    questions: Questions,
+    constraint: Constraint,
+    expected: Completions,
+) -> None:
+    """In float32, with and without kernels; the composition says which."""
+    model = track("float32")
+    fused, completions, lines = _decode(model, questions, constraint)
+    plain, again, more = _decode(model, questions, constraint, fused=False)
+    assert completions == expected == again
+    assert len(completions) == len(questions.states)
+    assert {**plain.composition, "kernels": "Numba"} == fused.composition
+    assert "kernels" not in plain.composition
+    assert not lines
+    assert not more
+
+
+def test_bfloat16_uses_kernels_and_float16_does_not(
+    track: Callable[[str], PreTrainedModel], questions: Questions, constraint: Constraint
+) -> None:
+    """Answers in bfloat16 are complete; in float16 there are no kernels."""
+    engine, completions, lines = _decode(track("bfloat16"), questions, constraint)
+    assert engine.composition["kernels"] == "Numba"
+    assert all(completion.finished for completion in completions.values())
+    assert not lines
+    engine, _, lines = _decode(track("float16"), questions, constraint, None)
+    assert "kernels" not in engine.composition
+    assert not lines
+
+
+def test_without_numba(
+    track: Callable[[str], PreTrainedModel],
+    questions: Questions,
+    constraint: Constraint,
+    expected: Completions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine decodes without kernels, and says nothing of it."""
+    model = track("float32")
+    tried = []
+
+    def missing(name: str) -> None:
+        tried.append(name)
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(choice, "import_module", missing)
+    engine, completions, lines = _decode(model, questions, constraint)
+    assert tried
+    assert completions == expected
+    assert "kernels" not in engine.composition
+    assert not lines
+
+
+def test_a_processor_without_the_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose flags are listed and have no ``fma`` has no kernels; other devices have none."""
+    cpu = torch.device("cpu")
+    assert isinstance(choice.fused_kernels(cpu, torch.float32), FusedKernels)
+    assert choice.fused_kernels(torch.device("meta"), torch.float32) is None
+    assert choice.fused_kernels(cpu, torch.float16) is None
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(choice, "cpu_flags", lambda: frozenset({"sse2"}))
+    choice._loaded.cache_clear()
+    assert choice.fused_kernels(cpu, torch.float32) is None
+
+
+def test_kernels_that_raise(
+    track: Callable[[str], PreTrainedModel],
+    questions: Questions,
+    constraint: Constraint,
+    expected: Completions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One line has the reason, and the engine decodes without them; lack of memory is raised."""
+    model = track("float32")
+
+    def failing(*_: object) -> None:
+        raise LookupError("no such instruction\nand more")
+
+    monkeypatch.setattr(kernels, "attend", failing)
+    engine, completions, lines = _decode(model, questions, constraint)
+    assert lines == ["kernels compiled by Numba are not used: no such instruction and more"]
+    assert completions == expected
+    assert "kernels" not in engine.composition
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(kernels, "attend", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        _decode(model, questions, constraint)
+    assert not _replaced(model)
+
+
+def _plus_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let a kernel add 1 to its results, which it puts into its last array."""
+    own = getattr(kernels, name)
+
+    def wrong(*arguments: object) -> None:
+        own(*arguments)
+        array = arguments[0] if name == "gate" else arguments[-1]
+        array += 1  # type: ignore[operator]  # an array
+
+    monkeypatch.setattr(kernels, name, wrong)
+
+
+@pytest.mark.parametrize("name", ["normalize", "gate", "rotate", "attend"])
+def test_kernels_that_compute_something_wrong(
+    track: Callable[[str], PreTrainedModel],
+    questions: Questions,
+    constraint: Constraint,
+    expected: Completions,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """They are not used: a layer keeps its own code; without attention there are no kernels."""
+    model = track("float32")
+    _plus_one(monkeypatch, name)
+    engine, completions, _ = _decode(model, questions, constraint)
+    assert completions == expected
+    assert ("kernels" in engine.composition) is (name != "attend")
+    with fused_layers(model):
+        kinds = {type(module) for module in _replaced(model)}
+        assert any("Norm" in kind.__name__ for kind in kinds) is (name != "normalize")
+        assert any("MLP" in kind.__name__ for kind in kinds) is (name != "gate")
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["compiled", "torch"])
+def test_padded_passes_change_no_token(
+    track: Callable[[str], PreTrainedModel],
+    questions: Questions,
+    constraint: Constraint,
+    expected: Completions,
+    monkeypatch: pytest.MonkeyPatch,
+    fused: bool,  # noqa: FBT001  # a case
+) -> None:
+    """Products of multiples of 16 rows: the model's passes have as many tokens, or at most 32."""
+    model = track("float32")
+    monkeypatch.setattr(TorchBackend, "row_multiple", 16)
+    sizes, packed, run = list[int](), list[int](), ModelRunner.run
+
+    def counted(runner: ModelRunner, batch: Batch) -> list[int]:
+        packed.append(len(batch.tokens))
+        tokens = run(runner, batch)
+        sizes.append(len(runner._hidden))
+        return tokens
+
+    monkeypatch.setattr(ModelRunner, "run", counted)
+    _, completions, _ = _decode(model, questions, constraint, fused=fused)
+    assert completions == expected
+    assert any(size % 16 for size in packed if size > 32)
+    assert not any(size % 16 for size in sizes if size > 32)
+    assert [size for size in sizes if size <= 32] == [size for size in packed if size <= 32]
