@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Engines = Annotated[
     str,
     option(
-        f"NAME[+PRODUCTS][@BATCH|@best][:DTYPE], separated by commas; of {', '.join(ENGINES)}. "
-        "PRODUCTS is a matrix-product backend.",
+        "NAME[+PRODUCTS][+unfused][@BATCH|@best][:DTYPE], separated by commas; of "
+        f"{', '.join(ENGINES)}. PRODUCTS is a matrix-product backend.",
         metavar="LIST",
     ),
 ]

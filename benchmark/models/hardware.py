@@ -157,7 +157,7 @@ _CACHE_CAPACITIES = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACIT
 
 A kernel is specific to a number of rows and a kind of layer, and takes hundreds of kilobytes. The
 number of rows differs in almost every pass. By default both caches keep 1,024 kernels: about 450 MB
-that are never used again. Creating a kernel takes no measurable time.
+that are never used again.
 """
 
 

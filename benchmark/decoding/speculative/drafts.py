@@ -14,9 +14,31 @@ _NGRAM = 3
 """The longest n-gram that is looked up; shorter ones are used if it does not occur."""
 
 
+_LONGEST_PERIOD = 16
+"""The longest text, in tokens, whose repetition is noticed."""
+
+
 def prompt_lookup(prompt: TokenIds) -> DraftFunction:
     """Draft what followed the last generated n-gram in the prompt (prompt lookup decoding)."""
     return _ngram_lookup(prompt)
+
+
+def repetition(prompt: TokenIds) -> DraftFunction:
+    """Draft the next token of a completion that repeats itself.
+
+    A model that is lost may repeat a few words up to the limit of the answer. After 7 1 2 3 1 2 3,
+    whose last three tokens occurred three tokens earlier, the draft is 1.
+    """
+    del prompt
+
+    def draft(generated: Sequence[int]) -> int | None:
+        last = generated[-_NGRAM:]
+        for period in range(1, min(_LONGEST_PERIOD, len(generated) - _NGRAM) + 1):
+            if generated[-_NGRAM - period : -period] == last:
+                return generated[-period]
+        return None
+
+    return draft
 
 
 def expected_answers(answers: Mapping[TokenIds, TokenIds]) -> Drafter:

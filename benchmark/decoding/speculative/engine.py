@@ -22,7 +22,12 @@ from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import NextTokenRequest
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.drafts import Drafter, expected_answers, prompt_lookup
+from benchmark.decoding.speculative.drafts import (
+    Drafter,
+    expected_answers,
+    prompt_lookup,
+    repetition,
+)
 from benchmark.decoding.speculative.fused.choice import NAME, fused_kernels
 from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
@@ -74,7 +79,10 @@ def _usable_kernels(inputs: EngineInputs) -> "FusedKernels | None":
     except Exception as error:  # what compiling raises
         if is_out_of_memory(error):
             raise
-        inputs.say(f"kernels compiled by {NAME} are not used: {first_line(error)}")
+        fused.forget()
+        inputs.say(
+            f"kernels compiled by {NAME} are not used: {first_line(error)}; the next run will try"
+        )
         return None
     return None if reason else fused
 
@@ -116,7 +124,11 @@ class SpeculativeEngine:
         self._cost_model = CostModel.on(model.device.type, limits.batch_size)
         self._kernels = sorted(kernels)
         self._fused = fused
-        self._drafters = {"prompt": prompt_lookup, **(drafters or {})}
+        self._drafters = {
+            "prompt": prompt_lookup,
+            "repetition": repetition,
+            **(drafters or {}),
+        }
         automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)
         stops = stop_ids(model, tokenizer.eos_id)
         self._rules = GenerationRules(automaton, stops, limits.max_new_tokens)

@@ -24,6 +24,12 @@ _SAMPLES = 3
 _BUDGET = 1.0
 """The seconds after which no further samples are taken."""
 
+_EVICTED = 2**26
+"""Bytes that are written before a product whose weights should not be in the processor's caches.
+
+In a pass a layer's weights were last used a whole model ago.
+"""
+
 _DISTURBED = 0.05
 """A sample is disturbed if threads waited for more than this share of it."""
 
@@ -92,20 +98,28 @@ def time_products(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     budget: float = _BUDGET,
+    *,
+    evicts: bool = False,
 ) -> ProductTimes:
     """Time every backend on one layer of each shape with these numbers of rows.
 
     The samples of all backends are interleaved, after one call each that is not timed. Only
-    undisturbed samples count, except where a product has none after ``budget`` seconds.
+    undisturbed samples count, except where a product has none after ``budget`` seconds, to which
+    the time of emptying the caches is not counted. With ``evicts`` these are emptied before each
+    sample.
     """
     products = dict(_products(backends, sizes, dtype, torch.device(device)))
     samples, missing = {product: _Samples() for product in products}, list(products)
     with torch.inference_mode():
         for arguments in products.values():
             _multiply(*arguments)  # the first call creates kernels and buffers
+        scratch = torch.zeros(_EVICTED if evicts else 0, dtype=torch.uint8)
         end = time.perf_counter() + budget
         while missing:
             for product in missing:
+                started = time.perf_counter()
+                scratch.add_(1)
+                end += time.perf_counter() - started
                 samples[product].add(*_sample(*products[product]))
             missing = list(_missing(samples))
             if time.perf_counter() > end:

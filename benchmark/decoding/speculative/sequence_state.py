@@ -1,5 +1,6 @@
 """One prompt being decoded: its tokens so far, and the drafts after them."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,9 +57,15 @@ class Statistics:
     accepted: Counter[str] = field(default_factory=Counter)
 
 
-_PRIOR_ACCEPTED, _PRIOR_SEEN = 1.0, 2.0
-_LONGEST_STREAK = 3
-"""Longer runs of right drafts are counted together."""
+_PRIOR_SEEN = 2.0
+"""How many drafts the rate after fewer right ones is worth."""
+
+_STREAKS = (0, 1, 2, 3, 8, 16, 32)
+"""Runs of right drafts are counted together up to the next of these lengths.
+
+A text that repeats itself is predicted for as long as it does, which drafts after three right ones
+in general are not.
+"""
 
 
 class Acceptance:
@@ -68,20 +75,28 @@ class Acceptance:
     """
 
     def __init__(self) -> None:
-        """Start with the prior: a draft is right with probability 1/2."""
+        """Start with the prior: a first draft is right with probability 1/2."""
         self.seen: Counter[tuple[str, int]] = Counter()
         self.accepted: Counter[tuple[str, int]] = Counter()
 
     def rate(self, source: str, streak: int) -> float:
         """Return the estimated probability that the source's next draft is right."""
-        key = (source, min(streak, _LONGEST_STREAK))
-        return (self.accepted[key] + _PRIOR_ACCEPTED) / (self.seen[key] + _PRIOR_SEEN)
+        rate = 0.5
+        for length in _STREAKS[: _class(streak) + 1]:
+            key = source, length
+            rate = (self.accepted[key] + rate * _PRIOR_SEEN) / (self.seen[key] + _PRIOR_SEEN)
+        return rate
 
     def observe(self, source: str, streak: int, *, right: bool) -> None:
         """Count a draft."""
-        key = (source, min(streak, _LONGEST_STREAK))
+        key = source, _STREAKS[_class(streak)]
         self.seen[key] += 1
         self.accepted[key] += right
+
+
+def _class(streak: int) -> int:
+    """Return which of :data:`_STREAKS` a run of right drafts belongs to: 4 for 15, which is 8."""
+    return bisect_right(_STREAKS, streak) - 1
 
 
 class SequenceState:

@@ -19,15 +19,20 @@ _KEPT = 4
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _keeps_compiled() -> bool:
-    """Let Numba keep what it compiles; return whether it can be written to.
+def _folder() -> Path:
+    """Return the folder of this version's compiled kernels.
 
     Numba compiles again if a function's own file changes, but does not notice if one that it calls
     does: each version of all of these files has a folder of its own.
     """
     files = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    folder = cache_folder() / "kernels" / digest
+    return cache_folder() / "kernels" / digest
+
+
+def _keeps_compiled() -> bool:
+    """Let Numba keep what it compiles; return whether the folder can be written to."""
+    folder = _folder()
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         folder.touch()
@@ -38,6 +43,11 @@ def _keeps_compiled() -> bool:
         return False
     numba.config.CACHE_DIR = str(folder)
     return True
+
+
+def forget() -> None:
+    """Remove what was compiled, which may be damaged; the next process compiles it again."""
+    shutil.rmtree(_folder(), ignore_errors=True)
 
 
 # The layer that torch uses too; Numba's own is slower than torch's operations.

@@ -10,6 +10,7 @@ from benchmark.decoding.speculative.attention import PartialAttention, ScorePara
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cache import KeyValues
 from benchmark.decoding.speculative.fused import operations
+from benchmark.decoding.speculative.fused.compilation import forget
 from benchmark.decoding.speculative.fused.layers import fused_layers
 from benchmark.decoding.speculative.fused.operations import AllowedTokens, FusedPlan
 
@@ -23,6 +24,10 @@ class FusedKernels:
     def layers(self, model: "PreTrainedModel") -> AbstractContextManager[None]:
         """Let the layers of a model use the kernels."""
         return fused_layers(model)
+
+    def forget(self) -> None:
+        """Remove the kept machine code, so that the next process compiles it again."""
+        forget()
 
     def takes(self, query: torch.Tensor, parameters: ScoreParameters) -> bool:
         """Return whether there is a kernel for a layer's attention."""

@@ -4,7 +4,7 @@ import pytest
 
 from benchmark.decoding.speculative import cost_model
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.drafts import expected_answers, prompt_lookup
+from benchmark.decoding.speculative.drafts import expected_answers, prompt_lookup, repetition
 from benchmark.decoding.speculative.sequence_state import Acceptance
 from benchmark.package_data import package_toml
 
@@ -17,6 +17,34 @@ def test_prompt_lookup_uses_the_last_and_longest_match() -> None:
     assert draft([7, 7, 3]) == 7
     assert draft([]) is None
     assert draft([4, 4, 7]) is None
+
+
+def test_a_repetition_is_continued() -> None:
+    """What followed the last three tokens is drafted if they occurred a short time earlier."""
+    draft = repetition((1, 2, 3))
+    assert draft([7, 1, 2, 3, 1, 2, 3]) == 1
+    assert draft([7, 1, 2, 3, 1, 2, 3, 1]) == 2
+    assert draft([5, 5, 5, 5]) == 5
+    assert draft([5, 5, 5]) is None
+    assert draft([1, 2, 3, 4, 2, 3]) is None
+    assert draft([]) is None
+    text = list(range(16))
+    assert draft([*text, *text[:3]]) == 3
+    assert draft([*text, 16, *text[:3]]) is None
+
+
+def test_long_streaks_have_rates_of_their_own() -> None:
+    """A streak without observations has the rate of shorter ones, and then its own."""
+    acceptance = Acceptance()
+    for _ in range(98):
+        acceptance.observe("a", 3, right=False)
+    unseen = acceptance.rate("a", 3)
+    assert unseen == pytest.approx(0.01, abs=0.002)
+    assert acceptance.rate("a", 40) == unseen
+    for _ in range(98):
+        acceptance.observe("a", 40, right=True)
+    assert acceptance.rate("a", 32) == acceptance.rate("a", 99) > 0.95
+    assert acceptance.rate("a", 7) == acceptance.rate("a", 31) == unseen
 
 
 def test_expected_answer_resumes_after_a_difference() -> None:

@@ -52,9 +52,12 @@ class Trials:
         self.clear = True
         self.factors: Mapping[str, float] = {"mkl": 3.0, "onednn": 2.0, "torch": 4.0}
 
-    def time(self, backends: Mapping[str, object], sizes: object, dtype: object) -> ProductTimes:
+    def time(
+        self, backends: Mapping[str, object], sizes: object, dtype: object, *, evicts: bool
+    ) -> ProductTimes:
         """Return the seconds of all products: factor * outputs * inputs * rows."""
         self.count += 1
+        assert evicts
         assert isinstance(sizes, list)
         seconds = {
             Product(name, shape, n): self.factors[name] * shape[0] * shape[1] * n
