@@ -355,7 +355,7 @@ def _sequences(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("width", "group"), [(64, 1), (64, 3), (20, 1), (20, 3)])
-@pytest.mark.parametrize("window", [None, 1, 20, 45])
+@pytest.mark.parametrize("window", [None, 1, 36])
 @pytest.mark.parametrize("prefix", [0, 9])
 def test_attention_is_naive_attention(
     prefix: int, window: int | None, width: int, group: int, dtype: torch.dtype
@@ -368,10 +368,13 @@ def test_attention_is_naive_attention(
     results += attention.attend([(i, end - span, end) for i, (span, end) in enumerate(SPANS)])
     parts = [*before, *((i, end - span, end) for i, (span, end) in enumerate(SPANS))]
     near = 1e-5 if dtype == torch.float32 else 0.02
+    expected = []
+    for row in rows:
+        query, key, value = (torch.cat(pair) for pair in zip(shared, row, strict=True))
+        expected.append(_naive_attention(query, key, value, window)[prefix:])
     for (slot, first, end), result in zip(parts, results, strict=True):
-        query, key, value = (torch.cat(pair) for pair in zip(shared, rows[slot], strict=True))
-        expected = _naive_attention(query, key, value, window)[prefix + first : prefix + end]
-        torch.testing.assert_close(result.double(), expected, atol=near, rtol=near)
+        own = expected[slot][first:end]
+        torch.testing.assert_close(result.double(), own, atol=near, rtol=near)
 
 
 @pytest.fixture
