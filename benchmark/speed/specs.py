@@ -124,7 +124,9 @@ def _check_parts(text: str, parts: list[str], products: list[str], row: EngineRo
     if not row.products:
         raise SettingError(f"--engines: {text!r}: its matrix-product backend cannot be chosen")
     if len(products) > 1 or len(set(parts)) < len(parts):
-        raise SettingError(f"--engines: {text!r}: name one matrix-product backend")
+        raise SettingError(
+            f"--engines: {text!r}: name at most one matrix-product backend, and {_UNFUSED} once"
+        )
     for name in products:
         if name not in row.products:
             raise SettingError(

@@ -1,6 +1,8 @@
 """The compiled kernels in models: which layers use them, and that the engine's tokens stay."""
 
+import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,7 +24,7 @@ from benchmark.decoding.engines import compile_constraint, create_engine
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.engine import SpeculativeEngine
-from benchmark.decoding.speculative.fused import choice, kernels, operations
+from benchmark.decoding.speculative.fused import choice, compilation, kernels, operations
 from benchmark.decoding.speculative.fused.layers import _Rotation, fused_layers
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.linears import packed_linears
@@ -201,6 +203,38 @@ class Plain(Doubling):
     factor = 1.0
 
 
+class Clamping(Doubling):
+    """Takes the larger of mean square and epsilon, where others add them."""
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Return states of mean square 1, smaller if they are tiny."""
+        square = states.float().square().mean(-1, keepdim=True)
+        quotient = states.float() * square.clamp(min=self.variance_epsilon).rsqrt()
+        return self.weight * quotient.to(states.dtype)
+
+
+class ClampedMLP(LlamaMLP):  # type: ignore[misc]  # transformers has no types
+    """Bounds its gates, which small states do not show."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the MLP of gates of at most 16."""
+        gates = self.act_fn(self.gate_proj(x).clamp(max=16.0))
+        result: torch.Tensor = self.down_proj(gates * self.up_proj(x))
+        return result
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_mlp_with_bounds_is_not_replaced(dtype: torch.dtype) -> None:
+    """Some of the states of the trial are large."""
+    model = tiny_model("llama", 64, 1).to(dtype)
+    own = next(module for module in model.modules() if isinstance(module, LlamaMLP))
+    own.__class__ = ClampedMLP
+    with fused_layers(model):
+        replaced = _replaced(model)
+    assert own not in replaced
+    assert any(isinstance(module, LlamaMLP) for module in replaced)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [32, 4096])
 @pytest.mark.parametrize(
@@ -208,10 +242,11 @@ class Plain(Doubling):
     [
         Doubling,
         TwoArguments,
+        Clamping,
         CohereLayerNorm,
         lambda width, eps: torch.nn.LayerNorm(width, eps, bias=False),
     ],
-    ids=["doubling", "argument", "mean", "torch's mean"],
+    ids=["doubling", "argument", "clamping", "mean", "torch's mean"],
 )
 def test_norms_that_compute_something_else(
     norm_class: Callable[..., torch.nn.Module], width: int, dtype: torch.dtype
@@ -456,18 +491,25 @@ def test_kernels_that_raise(
     constraint: Constraint,
     expected: Completions,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """One line has the reason, and the engine decodes without them; lack of memory is raised."""
     model = track("float32")
+    kept = tmp_path / "kernels"
+    kept.mkdir()
+    monkeypatch.setattr(compilation, "_folder", lambda: kept)
 
     def failing(*_: object) -> None:
         raise LookupError("no such instruction\nand more")
 
     monkeypatch.setattr(kernels, "attend", failing)
     engine, completions, lines = _decode(model, questions, constraint)
-    assert lines == ["kernels compiled by Numba are not used: no such instruction and more"]
+    (line,) = lines
+    assert line.startswith("kernels compiled by Numba are not used: no such instruction and more; ")
+    assert line.endswith("the next run will compile them again")
     assert completions == expected
     assert "kernels" not in engine.composition
+    assert not kept.exists()
 
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError
@@ -499,10 +541,14 @@ def test_kernels_that_compute_something_wrong(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
-    """They are not used: a layer keeps its own code; without attention there are no kernels."""
+    """They are not used: a layer keeps its own code; without attention there are no kernels.
+
+    The latter is said in a line.
+    """
     model = track("float32")
     _plus_one(monkeypatch, name)
-    engine, completions, _ = _decode(model, questions, constraint)
+    engine, completions, lines = _decode(model, questions, constraint)
+    assert ["standard deviations off" in line for line in lines] == [True] * (name == "attend")
     assert completions == expected
     assert ("kernels" in engine.composition) is (name != "attend")
     with fused_layers(model):
@@ -537,3 +583,39 @@ def test_padded_passes_change_no_token(
     assert any(size % 16 for size in packed if size > 32)
     assert not any(size % 16 for size in sizes if size > 32)
     assert [size for size in sizes if size <= 32] == [size for size in packed if size <= 32]
+
+
+_FORKED = """
+import os, sys
+import torch
+from benchmark.decoding.speculative.fused import operations
+from benchmark.decoding.speculative.fused.choice import fused_kernels
+
+cpu = torch.device("cpu")
+assert fused_kernels(cpu, torch.float32) is not None
+ones = torch.ones(4, 8)
+operations.normalize(ones, torch.ones(8), 1e-6, adds_one=False, rounds=True)
+child = os.fork()
+if child == 0:
+    os._exit(7 if fused_kernels(cpu, torch.float32) is None else 8)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_has_no_kernels() -> None:
+    """OpenMP's threads do not survive a fork, and Numba would end the child."""
+    run = [sys.executable, "-c", _FORKED]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)  # noqa: S603  # its own
+    assert done.stdout == "7\n"
+
+
+def test_families_end_in_any_order() -> None:
+    """Two models of a family whose runs overlap leave the library's rotation as it was."""
+    own = modeling_llama.apply_rotary_pos_emb
+    first, second = (fused_layers(tiny_model("llama", 64, 1)) for _ in range(2))
+    for one in (first, second):
+        one.__enter__()
+    for one in (first, second):
+        one.__exit__(None, None, None)
+    assert modeling_llama.apply_rotary_pos_emb is own

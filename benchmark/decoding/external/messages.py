@@ -69,7 +69,6 @@ class DecodeReply(TypedDict):
     peak_memory: NotRequired[int]
     stood_in: NotRequired[str]
     products: NotRequired[str]
-    fused: NotRequired[bool]
     library_warnings: NotRequired[list[str]]
     gpu_memory: NotRequired[int]
 

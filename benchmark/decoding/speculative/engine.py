@@ -19,7 +19,7 @@ from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import DecodingLimits, Engine
 from benchmark.decoding.engines import EngineInputs
 from benchmark.decoding.speculative.automaton import Automaton
-from benchmark.decoding.speculative.batch import NextTokenRequest
+from benchmark.decoding.speculative.batch import NOT_FINITE, NextTokenRequest
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.drafts import (
@@ -51,10 +51,12 @@ def create(inputs: EngineInputs) -> Engine:
     if inputs.constraint is None:
         raise TypeError("the speculative engine drafts from a constraint")
     kernels: set[str] = set()
-    fused = _usable_kernels(inputs)
+    fused, failure = _usable_kernels(inputs)
     if not fused and (reason := unsupported_reason(inputs.model, kernels)):
         inputs.say(f"engine outlines is used instead of speculative for this model: {reason}")
         return outlines_engine.create(inputs, fallback_reason=reason)
+    if failure:
+        inputs.say(f"kernels compiled by {NAME} are not used: {failure}")
     drafters = {"expected": expected_answers(inputs.expected)} if inputs.expected else {}
     return SpeculativeEngine(
         inputs.model,
@@ -69,22 +71,31 @@ def create(inputs: EngineInputs) -> Engine:
     )
 
 
-def _usable_kernels(inputs: EngineInputs) -> "FusedKernels | None":
-    """Return the compiled kernels if the model's logits with them are right."""
+def _usable_kernels(inputs: EngineInputs) -> "tuple[FusedKernels | None, str | None]":
+    """Return the compiled kernels, or why the model's logits with them are not right.
+
+    Neither if there are none for this device, dtype or installation.
+    """
     fused = fused_kernels(inputs.model.device, inputs.model.dtype) if inputs.fused else None
     if fused is None:
-        return None
+        return None, None
     try:
         reason = unsupported_reason(inputs.model, fused=fused)
+        reason = reason or _wrong_choice(inputs.model, fused)
     except Exception as error:  # what compiling raises
         if is_out_of_memory(error):
             raise
         fused.forget()
-        inputs.say(
-            f"kernels compiled by {NAME} are not used: {first_line(error)}; the next run will try"
-        )
-        return None
-    return None if reason else fused
+        return None, f"{first_line(error)}; the next run will compile them again"
+    return (None, reason) if reason else (fused, None)
+
+
+def _wrong_choice(model: "PreTrainedModel", fused: "FusedKernels") -> str | None:
+    """Return what the kernel that chooses tokens does wrong; None if it does nothing wrong."""
+    sets = fused.allowed_tokens([torch.tensor([0, 2, 4]), torch.tensor([1, 3])])
+    logits = torch.tensor([[3, 9, 5, 1, 5.0], [3, 2, 9, 8, 9]], dtype=model.dtype)
+    chosen = sets.choose(logits, [0, 1], NOT_FINITE).tolist()
+    return None if chosen == [2, 3] else f"of tokens 2 and 3 it chooses {chosen}"
 
 
 class SpeculativeEngine:

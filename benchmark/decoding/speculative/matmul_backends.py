@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from benchmark.decoding.speculative.linear_shapes import LinearShapes, Shape
-from benchmark.models.hardware import has_bfloat16_instructions
+from benchmark.models.hardware import cpu_kind, has_bfloat16_instructions
 
 _ROWS = 128
 """The number of rows that weights are packed for."""
@@ -62,13 +62,13 @@ class OneDnnBackend:
     """oneDNN's inner product.
 
     Packed weights replace the dense ones, but for those of the output head, which are kept as well.
-    It compiles a kernel for each number of rows, which takes 1 to 3 milliseconds with AMX.
+    It compiles a kernel for each number of rows. With AMX that takes longer than more rows.
     """
 
     name = "oneDNN"
     unpacks = True
     extra_bytes = 0
-    row_multiple = 16
+    row_multiple = 16 if cpu_kind() == "amx" else 1
 
     def pack(self, weight: torch.Tensor) -> "_OneDnnWeights":
         """Pack weights into oneDNN's blocked layout."""

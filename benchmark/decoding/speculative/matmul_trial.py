@@ -24,8 +24,8 @@ _SAMPLES = 3
 _BUDGET = 1.0
 """The seconds after which no further samples are taken."""
 
-_EVICTED = 2**26
-"""Bytes that are written before a product whose weights should not be in the processor's caches.
+EVICTED = 2**26
+"""Bytes that are written before a product, so that its weights are not in the nearest caches.
 
 In a pass a layer's weights were last used a whole model ago.
 """
@@ -113,7 +113,7 @@ def time_products(
     with torch.inference_mode():
         for arguments in products.values():
             _multiply(*arguments)  # the first call creates kernels and buffers
-        scratch = torch.zeros(_EVICTED if evicts else 0, dtype=torch.uint8)
+        scratch = torch.zeros(EVICTED if evicts else 0, dtype=torch.uint8)
         end = time.perf_counter() + budget
         while missing:
             for product in missing:

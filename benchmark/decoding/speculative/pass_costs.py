@@ -5,6 +5,7 @@ The seconds of a pass are (fixed + per_row * sequences + tokens) * seconds per t
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import count, islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ import torch
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.fused.choice import fused_kernels
 from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
 from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
@@ -68,8 +70,15 @@ def passes(
     longest = _CACHED + max(tokens for _, tokens in _SIZES)
     cost_model = CostModel.on(model.device.type, max(rows for rows, _ in _SIZES))
     backend = matmul_backend_for(model, say=say)
-    with torch.inference_mode(), packed_linears(model, backend), ragged(model):
-        runner = ModelRunner(model, automaton, cost_model)
+    fused = fused_kernels(model.device, model.dtype)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(packed_linears(model, backend))
+        stack.enter_context(ragged(model))
+        if fused:
+            stack.enter_context(fused.layers(model))
+        multiple = backend.row_multiple if backend else 1
+        runner = ModelRunner(model, automaton, cost_model, fused, multiple)
         ids = (number % 40 + 3 for number in count())  # that every vocabulary has
         runner.begin(tuple(islice(ids, _PREFIX)), cost_model.rows, longest)
         runs: dict[tuple[int, int], Callable[[], object]] = {}

@@ -95,7 +95,7 @@ class Acceptance:
 
 
 def _class(streak: int) -> int:
-    """Return which of :data:`_STREAKS` a run of right drafts belongs to: 4 for 15, which is 8."""
+    """Return which of :data:`_STREAKS` a run of right drafts belongs to: 4 for 8 to 15."""
     return bisect_right(_STREAKS, streak) - 1
 
 

@@ -1,5 +1,6 @@
 """Whether the kernels can be used for a model on this machine."""
 
+import os
 import platform
 from functools import cache
 from importlib import import_module
@@ -19,10 +20,21 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def fused_kernels(device: torch.device, dtype: torch.dtype) -> "FusedKernels | None":
-    """Return the kernels for a device and dtype; None without Numba, and if there are none."""
-    if device.type != "cpu" or dtype not in _DTYPES:
+    """Return the kernels for a device and dtype; None without Numba, and if there are none.
+
+    A process that was forked from one that has used them gets none: OpenMP's threads do not survive
+    a fork, and Numba ends a process that tries.
+    """
+    if device.type != "cpu" or dtype not in _DTYPES or _users - {os.getpid()}:
         return None
-    return _loaded()
+    kernels = _loaded()
+    if kernels:
+        _users.add(os.getpid())
+    return kernels
+
+
+_users: set[int] = set()
+"""The process that uses the kernels; in its children their threads would end the process."""
 
 
 @cache

@@ -2,8 +2,8 @@
 
 A list of classes would be wrong with the next release of transformers. Instead a layer that looks
 like a norm by root mean square or a gated MLP gets a few random states, and so does the kernel: if
-the results are equal but for rounding, layers of this class use the kernel from then on. Queries
-and keys are rotated by a function of the model's module, which is treated in the same way.
+the results are equal but for rounding, the layer uses the kernel from then on. Queries and keys are
+rotated by a function of the model's module, which is treated in the same way.
 """
 
 import copy
@@ -23,10 +23,16 @@ _ROTATION = "apply_rotary_pos_emb"
 """The function of transformers' modules that rotates queries and keys."""
 
 _ROWS = 5
-"""The states of a trial."""
+"""The states of a trial of rotations."""
+
+_SIZES = (1.0, 1.0, 1.0, 1.0, 1000.0, 0.0)
+"""The sizes of the states of a trial of layers; large ones reach the bounds of a layer.
+
+For norms there are some whose mean square is epsilon, which show what a norm does with it.
+"""
 
 _ROUNDINGS = 8
-"""How many units of rounding a kernel may be off, of a result and the results' root mean square."""
+"""How many units of rounding a kernel may be off, of a result and its row's root mean square."""
 
 _NORMS = (
     {"adds_one": False, "rounds": True},
@@ -45,39 +51,36 @@ def fused_layers(model: "PreTrainedModel") -> Iterator[None]:
     """Let the layers of a model on the CPU use the kernels; restore them afterwards."""
     operations.use_threads()
     replaced = list(_replacements(model))
-    namespaces = [vars(sys.modules[type(module).__module__]) for module in model.modules()]
-    rotations = {id(one): one for one in namespaces if _ROTATION in one}
+    libraries = [sys.modules.get(type(module).__module__) for module in model.modules()]
+    namespaces = [vars(library) for library in libraries if hasattr(library, _ROTATION)]
     with ExitStack() as stack:
         for module, forward in replaced:
             module.forward = forward
             stack.callback(delattr, module, "forward")
-        for namespace in rotations.values():
-            stack.callback(namespace.__setitem__, _ROTATION, namespace[_ROTATION])
-            namespace[_ROTATION] = _Rotation(namespace[_ROTATION])
+        for namespace in {id(one): one for one in namespaces}.values():
+            # Models of one family may be used in turn, and end in any order.
+            own = namespace[_ROTATION]
+            own = own.own if isinstance(own, _Rotation) else own
+            stack.callback(namespace.__setitem__, _ROTATION, own)
+            namespace[_ROTATION] = _Rotation(own)
         yield
 
 
 @torch.inference_mode()
 def _replacements(model: "PreTrainedModel") -> Iterator[tuple[torch.nn.Module, _Forward]]:
     """Yield the layers that can use a kernel, each with what replaces its ``forward``."""
-    makers: dict[object, _Maker | None] = {}
     for module in model.modules():
         if "forward" in vars(module):  # it was replaced for another purpose
             continue
         if _is_norm(module):
-            kind: object = type(module)
             candidates = [_norm_maker(**kind_of_norm) for kind_of_norm in _NORMS]
-            tried = _with_random_weight(module)
+            maker = _nearest(_with_random_weight(module), candidates)
         elif _is_gated_mlp(module):
-            kind = type(module), type(module.act_fn)
             kinds_of_gate = [one for one in (False, True) if _is_activation(module.act_fn, one)]
-            candidates = [_mlp_maker(is_gelu=is_gelu) for is_gelu in kinds_of_gate]
-            tried = module
+            maker = _nearest(module, [_mlp_maker(is_gelu=is_gelu) for is_gelu in kinds_of_gate])
         else:
             continue
-        if kind not in makers:
-            makers[kind] = _nearest(tried, candidates)
-        if maker := makers[kind]:
+        if maker:
             yield module, maker(module)
 
 
@@ -127,7 +130,7 @@ def _norm_maker(*, adds_one: bool, rounds: bool) -> _Maker:
         weight, epsilon = next(module.parameters()).detach(), _epsilon(module) or 0.0
 
         def forward(states: torch.Tensor) -> torch.Tensor:
-            if states.dtype != weight.dtype:
+            if states.dtype != weight.dtype or states.shape[-1] != len(weight):
                 return own(states)
             return operations.normalize(states, weight, epsilon, adds_one=adds_one, rounds=rounds)
 
@@ -158,7 +161,8 @@ def _nearest(module: torch.nn.Module, makers: Sequence[_Maker]) -> _Maker | None
     """
     generator = torch.Generator().manual_seed(0)
     # Around 1: around 0, norms that subtract the mean are as near as roundings of bfloat16.
-    states = 1 + torch.randn(1, _ROWS, _width(module), generator=generator)
+    sizes = torch.tensor([*_SIZES, ((_epsilon(module) or 1.0) / 2) ** 0.5])[:, None]
+    states = sizes * (1 + torch.randn(1, len(sizes), _width(module), generator=generator))
     states = states.to(next(module.parameters()).dtype)
     try:
         expected = module(states)
@@ -184,12 +188,12 @@ def _width(module: torch.nn.Module) -> int:
 
 
 def is_near(result: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Return whether two tensors are equal but for some roundings."""
+    """Return whether two tensors of shape (..., width) are equal but for some roundings."""
     if result.shape != expected.shape or result.dtype != expected.dtype:
         return False
     wide = expected.float()
     apart = (result.float() - wide).abs()
-    size = wide.abs() + wide.square().mean().sqrt()
+    size = wide.abs() + wide.square().mean(-1, keepdim=True).sqrt()
     return bool((apart <= _ROUNDINGS * torch.finfo(expected.dtype).eps * size).all())
 
 
@@ -201,7 +205,7 @@ class _Rotation:
     """
 
     def __init__(self, own: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> None:
-        self._own = own
+        self.own = own
         self._agrees: dict[object, bool] = {}
 
     def __call__(
@@ -215,13 +219,13 @@ class _Rotation:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         tensors = queries, keys, cosines, sines
         if others or named or not _is_plain(*tensors):
-            return self._own(*tensors, *others, **named)
+            return self.own(*tensors, *others, **named)
         kind = queries.dtype, queries.shape[-1]
         if kind not in self._agrees:
             trial = _random_heads(queries, keys)
-            pairs = zip(operations.rotate(*trial), self._own(*trial), strict=True)
+            pairs = zip(operations.rotate(*trial), self.own(*trial), strict=True)
             self._agrees[kind] = all(is_near(one, other) for one, other in pairs)
-        return operations.rotate(*tensors) if self._agrees[kind] else self._own(*tensors)
+        return operations.rotate(*tensors) if self._agrees[kind] else self.own(*tensors)
 
 
 def _random_heads(queries: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -245,4 +249,6 @@ def _is_plain(
         and cosines.shape == sines.shape == (1, tokens, width)
         and len({tensor.dtype for tensor in (queries, keys, cosines, sines)}) == 1
         and queries.dtype in operations.DTYPES
+        and queries.device.type == "cpu"
+        and not queries.requires_grad
     )

@@ -12,6 +12,7 @@ from benchmark.decoding.speculative.attention import PartialAttention, ScorePara
 from benchmark.decoding.speculative.batch import Batch, RowSpan
 from benchmark.decoding.speculative.cache import KeyValues
 from benchmark.decoding.speculative.fused import kernels
+from benchmark.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,24 +30,29 @@ _UNLIMITED = 2**31
 class FusedPlan:
     """A pass as the arrays ``writes`` and ``items`` of :func:`kernels.attend`.
 
-    ``tokens`` is how many tokens of the pass are in a sequence; padding may follow.
+    ``tokens`` is how many tokens of the pass are in a sequence; padding may follow. ``slots`` and
+    ``length`` are those that a cache needs at least.
     """
 
     writes: "NDArray[np.int64]"
     items: "NDArray[np.int64]"
     tokens: int
+    slots: int
+    length: int
 
 
 def plan_fused(batch: Batch, threads: int) -> FusedPlan:
     """Return the plan of a batch for this number of threads."""
     pieces = [piece for span in batch.spans for piece in _split(span)]
     pieces.sort(key=_work, reverse=True)
-    # Each thread takes neighbouring items: the largest, the next but (threads - 1), and so on.
+    # Each thread takes neighbouring items. Of two threads, one gets the first, third, fifth piece.
     dealt = [piece for thread in range(threads) for piece in pieces[thread::threads]]
     return FusedPlan(
         np.array(batch.writes, np.int64).reshape(-1, 3),
         np.array(dealt, np.int64).reshape(-1, 4),
         sum(span.length for span in batch.spans),
+        max((write.slot + 1 for write in batch.writes), default=0),
+        max((write.position + 1 for write in batch.writes), default=0),
     )
 
 
@@ -138,6 +144,13 @@ def attend(
         parameters: how keys are scored; without a soft cap.
         to_prefix: attention to the prefix, rows of which are the heads of a group.
     """
+    if (
+        new.keys.shape != new.values.shape
+        or not query.dtype == new.keys.dtype == new.values.dtype
+        or plan.slots > len(stored.values)
+        or plan.length > stored.values.shape[2]
+    ):
+        raise ModelError("its keys and values are not of the kind that the kernels take")
     out = torch.empty_like(query)
     out[plan.tokens :] = 0
     prefix, normalizers = to_prefix or _no_prefix(query.dtype)
@@ -159,16 +172,19 @@ def attend(
 
 
 class AllowedTokens:
-    """Sets of tokens, as the kernel takes them."""
+    """Sets of tokens, as the kernel takes them, which reads what they name without a check."""
 
     def __init__(self, sets: Sequence[torch.Tensor]) -> None:
         """Take the sets in the order of their numbers, each in ascending order."""
-        lengths = [len(tokens) for tokens in sets]
-        self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        self._tokens = np.concatenate([tokens.numpy() for tokens in sets])
+        self._lengths = [len(tokens) for tokens in sets]
+        self._starts = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
+        self._tokens = np.concatenate([tokens.numpy().astype(np.int64) for tokens in sets])
+        self._vocabulary = int(self._tokens.max(initial=-1)) + 1
 
     def choose(self, logits: torch.Tensor, sets: Sequence[int], not_finite: int) -> torch.Tensor:
         """Return :func:`kernels.choose` of logits, shape (positions, vocabulary)."""
+        if self._vocabulary > logits.shape[1] or not all(self._lengths[one] for one in sets):
+            raise IndexError(f"allowed tokens beyond {logits.shape[1]} logits, or none")
         out = torch.empty(len(sets), dtype=torch.int64)
         numbers = np.array(sets, np.int64)
         kernels.choose(

@@ -22,7 +22,7 @@ from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 
 from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import NOT_FINITE, Batch, CacheWrite, RowSpan
-from benchmark.decoding.speculative.cache import RaggedCache
+from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.fused import compilation, operations
 from benchmark.decoding.speculative.fused.compilation import compiled
@@ -31,6 +31,7 @@ from benchmark.decoding.speculative.fused.operations import AllowedTokens, plan_
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.fused.vectors import add_product, sum_of_squares, total
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
+from benchmark.errors import ModelError
 from fakes.kernel_digest import kernel_digest
 
 ROOT = Path(__file__).parents[4]
@@ -593,3 +594,32 @@ def test_versions_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     before = numba.config.CACHE_DIR
     assert not compilation._keeps_compiled()
     assert before == numba.config.CACHE_DIR
+
+
+def test_sets_beyond_the_logits_are_refused() -> None:
+    """The kernel would read behind them: a token without a logit, and a set without tokens."""
+    logits, numbers = torch.zeros(1, 20), [0]
+    with pytest.raises(IndexError, match="allowed tokens beyond 20 logits"):
+        AllowedTokens([torch.tensor([3, 20])]).choose(logits, numbers, -1)
+    empty = AllowedTokens([torch.tensor([]), torch.tensor([3])])
+    assert empty.choose(logits, [1], -1).tolist() == [3]
+    with pytest.raises(IndexError, match="or none"):
+        empty.choose(logits, numbers, -1)
+
+
+def test_a_cache_that_is_too_small_is_refused() -> None:
+    """The kernel would write behind it."""
+    batch = Batch(0)
+    batch.add(1, 3, [0, 0])
+    plan = plan_fused(batch, 2)
+    assert (plan.slots, plan.length) == (2, 5)
+    tokens, cache = torch.zeros(2, 1, 4), RaggedCache(2, 4)
+    with pytest.raises(ModelError, match="kernels take"):
+        operations.attend(
+            tokens,
+            KeyValues(tokens, tokens),
+            cache.in_blocks(0, 1, tokens)._replace(values=torch.zeros(2, 1, 4, 4)),
+            plan,
+            ScoreParameters(1.0, None, None),
+            None,
+        )
