@@ -588,6 +588,7 @@ def test_padded_passes_change_no_token(
 _FORKED = """
 import os, sys
 import torch
+torch.set_num_threads(1)
 from benchmark.decoding.speculative.fused import operations
 from benchmark.decoding.speculative.fused.choice import fused_kernels
 
@@ -595,8 +596,10 @@ cpu = torch.device("cpu")
 assert fused_kernels(cpu, torch.float32) is not None
 ones = torch.ones(4, 8)
 operations.normalize(ones, torch.ones(8), 1e-6, adds_one=False, rounds=True)
+assert torch.get_num_threads() == 1
 child = os.fork()
 if child == 0:
+    torch.ones(1000, 1000).add_(1)
     os._exit(7 if fused_kernels(cpu, torch.float32) is None else 8)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
@@ -604,7 +607,11 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_process_has_no_kernels() -> None:
-    """OpenMP's threads do not survive a fork, and Numba would end the child."""
+    """OpenMP's threads do not survive a fork, and Numba would end the child.
+
+    Numba sets the number of torch's threads when it starts its own; with more than one, torch would
+    wait for ever in the child.
+    """
     run = [sys.executable, "-c", _FORKED]
     done = subprocess.run(run, capture_output=True, text=True, check=True)  # noqa: S603  # its own
     assert done.stdout == "7\n"

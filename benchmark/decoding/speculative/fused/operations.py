@@ -76,6 +76,16 @@ def _work(span: RowSpan) -> int:
     return span.length * (span.position + span.length)
 
 
+def _start_threads() -> None:
+    """Start Numba's threads, which sets the number of torch's too, and restore that."""
+    before = torch.get_num_threads()
+    numba.get_num_threads()
+    torch.set_num_threads(before)
+
+
+_start_threads()
+
+
 def use_threads() -> None:
     """Let the kernels use as many threads as torch does, in the calling thread."""
     numba.set_num_threads(thread_count())
