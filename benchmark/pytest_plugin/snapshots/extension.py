@@ -132,7 +132,7 @@ def _without_processor(document: dict[str, object]) -> dict[str, object]:
     compositions = document.get("compositions")
     if not isinstance(compositions, list):
         return document
-    names = ("products", "pace", "attention")
+    names = ("products", "pace", "attention", "kernels")
     stripped = [_without(entry, *names) for entry in compositions if isinstance(entry, dict)]
     complete = len(stripped) == len(compositions)
     return {**document, "compositions": stripped} if complete else document

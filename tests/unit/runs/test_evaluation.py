@@ -133,13 +133,13 @@ def test_halved_batch_size_is_reported(
     create, seen = vars(evaluation)["create_engine"], list[int]()
 
     def scarce(
-        name: str, model: object, tokenizer: object, limits: object, *more: object
+        name: str, model: object, tokenizer: object, limits: object, *more: object, **named: object
     ) -> object:
         size = limits.batch_size  # type: ignore[attr-defined]
         seen.append(size)
         if size > 2:
             raise MemoryError
-        return create(name, model, tokenizer, limits, *more)
+        return create(name, model, tokenizer, limits, *more, **named)
 
     monkeypatch.setattr(evaluation, "create_engine", scarce)
     answered = evaluate(ask(engine="outlines", batch_size=4), model)
