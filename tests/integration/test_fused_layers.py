@@ -302,7 +302,7 @@ def _interleaving(
 def test_a_rotation_that_interleaves(
     monkeypatch: pytest.MonkeyPatch, first: list[int], dtype: torch.dtype
 ) -> None:
-    """It stays, whatever comes first; at position 0 nothing is rotated, and all are equal."""
+    """It stays, also if position 0 comes first, where nothing is rotated and all are equal."""
     monkeypatch.setattr(modeling_llama, "apply_rotary_pos_emb", _interleaving)
     model = tiny_model("llama", VOCABULARY, 1).to(dtype)
     embedding = model.get_decoder().rotary_emb

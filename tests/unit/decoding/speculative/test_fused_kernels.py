@@ -168,7 +168,7 @@ def test_totals(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("rows", "columns"), [(4, 20), (12, 64), (8, 53)])
 def test_products(rows: int, columns: int, dtype: torch.dtype) -> None:
-    """Each number is a sum of products in their order, rounded once each, in whatever tile."""
+    """Each number is a sum of products in their order, rounded once each, in every tile."""
     generator = torch.Generator().manual_seed(0)
     factors = torch.randn(rows, 6, generator=generator).numpy()
     matrix = torch.randn(4, columns, generator=generator).to(dtype)
