@@ -13,7 +13,7 @@ from benchmark.decoding.engines import compile_constraint
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.drafts import expected_answers, prompt_lookup, repetition
+from benchmark.decoding.speculative.drafts import completion_lookup, expected_answers, prompt_lookup
 from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.models.location import locate
@@ -91,7 +91,7 @@ def replayed(
     rules = GenerationRules(automaton, frozenset({tokenizer.eos_id}), _LIMIT)
     drafters = {
         "prompt": prompt_lookup,
-        "repetition": repetition,
+        "completion": completion_lookup,
         "expected": expected_answers(correct),
     }
     statistics = Statistics()

@@ -170,7 +170,7 @@ def test_the_speculative_engine_writes_the_same_predictions(
     result = json.loads((fast.out / "result.json").read_text())
     assert result["protocol"]["engine"] == "speculative"
     [composition] = result["compositions"]
-    assert composition["drafts"] == ["expected", "expression", "prompt", "repetition"]
+    assert composition["drafts"] == ["answers", "completion", "expected", "expression", "prompt"]
     assert composition["pace"]["rows"] == BATCH
     plain = json.loads((complete_run / "result.json").read_text())
     assert "compositions" not in plain

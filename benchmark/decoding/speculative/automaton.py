@@ -20,12 +20,16 @@ class Automaton:
         forced_text: by state, the longest allowed token if all allowed tokens spell prefixes of
             it, else None. Then the text is forced, but not how it is split into tokens.
         eos_id: the token that ends a match.
+        token_sets: the different sets of allowed tokens, each in ascending order.
+        set_of_state: by state, the index of its allowed tokens in ``token_sets``.
     """
 
     transitions: tuple[Mapping[int, int], ...]
     single_token: tuple[int | None, ...]
     forced_text: tuple[int | None, ...]
     eos_id: int
+    token_sets: tuple[tuple[int, ...], ...]
+    set_of_state: tuple[int, ...]
 
     @classmethod
     def from_constraint(cls, constraint: Constraint, token_bytes: Mapping[int, bytes]) -> Self:
@@ -51,11 +55,15 @@ class Automaton:
             {token: numbers[after] for token, after in transitions[state].items()}
             for state in numbers
         )
+        sets = [tuple(sorted(allowed)) for allowed in renumbered]
+        indices = {tokens: index for index, tokens in enumerate(dict.fromkeys(sets))}
         return cls(
             renumbered,
             tuple(next(iter(allowed)) if len(allowed) == 1 else None for allowed in renumbered),
             tuple(_forced_text(allowed, token_bytes) for allowed in renumbered),
             eos_id,
+            tuple(indices),
+            tuple(indices[tokens] for tokens in sets),
         )
 
 

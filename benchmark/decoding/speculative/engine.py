@@ -22,11 +22,12 @@ from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import NOT_FINITE, NextTokenRequest
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.draft_model import ANSWERS, EXPRESSION
 from benchmark.decoding.speculative.drafts import (
     Drafter,
+    completion_lookup,
     expected_answers,
     prompt_lookup,
-    repetition,
 )
 from benchmark.decoding.speculative.fused.choice import NAME, fused_kernels
 from benchmark.decoding.speculative.linears import packed_linears
@@ -137,7 +138,7 @@ class SpeculativeEngine:
         self._fused = fused
         self._drafters = {
             "prompt": prompt_lookup,
-            "repetition": repetition,
+            "completion": completion_lookup,
             **(drafters or {}),
         }
         automaton = Automaton.from_constraint(constraint, tokenizer.token_bytes)
@@ -160,7 +161,7 @@ class SpeculativeEngine:
         """
         return {
             "order": "sorted token ids, rows replaced as they finish",
-            "drafts": sorted([*self._drafters, "expression"]),
+            "drafts": sorted([*self._drafters, ANSWERS, EXPRESSION]),
             "pace": asdict(self._cost_model),
             "products": self._backend.name if self._backend else "the model's own",
             **({"attention": self._kernels} if self._kernels else {}),

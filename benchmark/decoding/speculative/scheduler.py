@@ -20,9 +20,9 @@ from benchmark.decoding.speculative.batch import (
     Runner,
 )
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.draft_model import DraftModel
 from benchmark.decoding.speculative.drafts import Drafter
 from benchmark.decoding.speculative.sequence_state import (
-    Acceptance,
     GenerationRules,
     SequenceState,
     Statistics,
@@ -67,10 +67,9 @@ class Scheduler:
         self._observer = observer
         self._runner = runner
         self._rules = rules
-        self._drafters = drafters
+        self._draft_model = DraftModel(rules.automaton, drafters)
         self._cost_model = cost_model
         self._statistics = statistics
-        self._acceptance = Acceptance()
         self._free_slots: list[int] = []
         self._neighbour = _NeighbourSlot((), -1, 0, [])
 
@@ -111,12 +110,12 @@ class Scheduler:
             rows = [row for row in rows if not row.done]
 
     def _new_row(self, index: int, prompt: TokenIds, prefix: int) -> SequenceState:
-        drafts = {name: drafter(prompt) for name, drafter in self._drafters.items()}
-        return SequenceState(index, prompt[prefix:], self._rules, drafts)
+        functions = self._draft_model.functions(prompt)
+        return SequenceState(index, prompt[prefix:], self._rules, self._draft_model, functions)
 
     def _schedule(self, batch: Batch, row: SequenceState, threshold: float) -> range:
         """Add the row's next tokens to the pass; return their indices in it."""
-        positions = row.propose(self._acceptance, threshold)
+        positions = row.propose(threshold)
         indices = batch.add(row.slot, row.cached, row.input_tokens())
         first_request = len(batch.requests)
         # The last token known is followed by the first open position, each draft by the next: of
@@ -158,7 +157,7 @@ class Scheduler:
             if not row.done:
                 chosen = tokens[row.requests.start : row.requests.stop]
                 seen = len(row.chosen_places)
-                row.verify(chosen, self._acceptance, self._statistics)
+                row.verify(chosen, self._statistics)
                 if self._observer is not None:
                     places = row.chosen_places[seen:]
                     first = row.requests.start

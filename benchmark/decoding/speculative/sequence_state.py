@@ -1,6 +1,5 @@
 """One prompt being decoded: its tokens so far, and the drafts after them."""
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,27 +8,20 @@ from typing import NamedTuple
 from benchmark.decoding.finite_logits import NonFiniteLogitsError
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import NOT_FINITE
+from benchmark.decoding.speculative.draft_model import DraftModel, Prediction, next_streaks
 from benchmark.decoding.speculative.drafts import DraftFunction
 from benchmark.records import TokenIds
-
-
-class DraftToken(NamedTuple):
-    """A source's draft, and how many of its drafts in a row were right before."""
-
-    token: int
-    streak: int
 
 
 class DraftPosition(NamedTuple):
     """A position after the known tokens.
 
-    ``drafts`` are those of all sources. ``draft`` is the one that is computed, by ``source``;
-    None at the last position.
+    ``prediction`` is that of the draft model, if several tokens are allowed. ``draft`` is the token
+    that is computed; None at the last position.
     """
 
     state: int
-    drafts: Mapping[str, DraftToken]
-    source: str | None
+    prediction: Prediction | None
     draft: int | None
 
 
@@ -57,48 +49,6 @@ class Statistics:
     accepted: Counter[str] = field(default_factory=Counter)
 
 
-_PRIOR_SEEN = 2.0
-"""How many drafts the rate after fewer right ones is worth."""
-
-_STREAKS = (0, 1, 2, 3, 8, 16, 32)
-"""Runs of right drafts are counted together up to the next of these lengths.
-
-A text that repeats itself is predicted for as long as it does, which drafts after three right ones
-in general are not.
-"""
-
-
-class Acceptance:
-    """The share of right drafts, by source and by how many in a row were right before.
-
-    Every draft is compared with the token that the model then chose, even if it was not computed.
-    """
-
-    def __init__(self) -> None:
-        """Start with the prior: a first draft is right with probability 1/2."""
-        self.seen: Counter[tuple[str, int]] = Counter()
-        self.accepted: Counter[tuple[str, int]] = Counter()
-
-    def rate(self, source: str, streak: int) -> float:
-        """Return the estimated probability that the source's next draft is right."""
-        rate = 0.5
-        for length in _STREAKS[: _class(streak) + 1]:
-            key = source, length
-            rate = (self.accepted[key] + rate * _PRIOR_SEEN) / (self.seen[key] + _PRIOR_SEEN)
-        return rate
-
-    def observe(self, source: str, streak: int, *, right: bool) -> None:
-        """Count a draft."""
-        key = source, _STREAKS[_class(streak)]
-        self.seen[key] += 1
-        self.accepted[key] += right
-
-
-def _class(streak: int) -> int:
-    """Return which of :data:`_STREAKS` a run of right drafts belongs to: 4 for 8 to 15."""
-    return bisect_right(_STREAKS, streak) - 1
-
-
 class SequenceState:
     """A prompt without the shared prefix, the tokens generated so far, and drafts after them."""
 
@@ -107,7 +57,8 @@ class SequenceState:
         index: int,
         prompt: TokenIds,
         rules: GenerationRules,
-        drafts: Mapping[str, DraftFunction],
+        draft_model: DraftModel,
+        draft_functions: Mapping[str, DraftFunction],
     ) -> None:
         """Begin with a prompt of at least one token."""
         self.index = index
@@ -123,10 +74,11 @@ class SequenceState:
         self.chosen_places: list[int] = []
         """The places of the answer whose tokens were chosen among several."""
         self._rules = rules
-        self._draft_functions = drafts
+        self._draft_model = draft_model
+        self._draft_functions = draft_functions
         self._tokens = list(prompt)
         self._state = 0
-        self._streaks: Counter[str] = Counter()
+        self._streaks: Mapping[str, int] = {}
         self._positions: list[DraftPosition] = []
         self._append_forced()
 
@@ -135,36 +87,36 @@ class SequenceState:
         """The tokens after the prompt."""
         return tuple(self._tokens[len(self.prompt) :])
 
-    def propose(self, acceptance: Acceptance, threshold: float) -> list[DraftPosition]:
+    def propose(self, threshold: float) -> list[DraftPosition]:
         """Draft tokens while the probability that all of them are right exceeds the threshold."""
         rules = self._rules
         text, state = list(self.generated), self._state
-        streaks, probability = self._streaks.copy(), 1.0
+        streaks, probability = self._streaks, 1.0
         self._positions = []
         while True:
-            drafts = self._drafts(text, state, streaks)
-            source, draft = None, rules.automaton.single_token[state]
-            if draft is None and drafts:
-                source = max(drafts, key=lambda s: acceptance.rate(s, drafts[s].streak))
-                draft = drafts[source].token
-                probability *= acceptance.rate(source, drafts[source].streak)
+            draft, prediction = rules.automaton.single_token[state], None
+            if draft is None:
+                prediction = self._draft_model.predict(self._draft_functions, text, state, streaks)
+            if prediction:
+                draft = prediction.token
+                probability *= prediction.probability
+                streaks = next_streaks(streaks, prediction, draft)
             # The last token within the limit is chosen after the one before it and needs no pass.
             room = len(text) + 1 < rules.max_new_tokens
             likely = probability >= threshold
             if draft is None or draft in rules.stop_ids or not likely or not room:
-                self._positions.append(DraftPosition(state, drafts, None, None))
+                self._positions.append(DraftPosition(state, prediction, None))
                 return self._positions
-            self._positions.append(DraftPosition(state, drafts, source, draft))
+            self._positions.append(DraftPosition(state, prediction, draft))
             text.append(draft)
             state = rules.automaton.transitions[state][draft]
-            _update_streaks(streaks, drafts, draft)
 
     def input_tokens(self) -> list[int]:
         """Return the tokens to compute: those known but not cached, then the drafts."""
         drafts = [position.draft for position in self._positions if position.draft is not None]
         return self._tokens[self.cached :] + drafts
 
-    def verify(self, chosen: Sequence[int], acceptance: Acceptance, statistics: Statistics) -> None:
+    def verify(self, chosen: Sequence[int], statistics: Statistics) -> None:
         """Append the tokens that the model chose, up to the first that differs from its draft.
 
         With drafts 5 6 7 and chosen tokens 5 6 8 9, the tokens 5 6 8 are appended, 5 and 6 are
@@ -176,7 +128,9 @@ class SequenceState:
         remaining = iter(chosen)
         self.cached = len(self._tokens)
         statistics.proposed.update(
-            position.source for position in self._positions if position.source
+            position.prediction.source
+            for position in self._positions
+            if position.prediction and position.draft is not None
         )
         for position in self._positions:
             token = self._rules.automaton.single_token[position.state]
@@ -185,28 +139,16 @@ class SequenceState:
                 if token == NOT_FINITE:
                     raise NonFiniteLogitsError(self.index, len(self.generated))
                 self.chosen_places.append(len(self._tokens) - len(self.prompt))
-            for source, draft in position.drafts.items():
-                acceptance.observe(source, draft.streak, right=draft.token == token)
-            _update_streaks(self._streaks, position.drafts, token)
+                self._draft_model.observe(position.prediction, self.generated, token)
+            if position.prediction:
+                self._streaks = next_streaks(self._streaks, position.prediction, token)
             self._append(token)
             if self.done or token != position.draft:
                 break
             self.cached += 1
-            if position.source:
-                statistics.accepted[position.source] += 1
+            if position.prediction:
+                statistics.accepted[position.prediction.source] += 1
         self._append_forced()
-
-    def _drafts(self, text: list[int], state: int, streaks: Counter[str]) -> dict[str, DraftToken]:
-        automaton = self._rules.automaton
-        if automaton.single_token[state] is not None:
-            return {}
-        proposed = {name: draft(text) for name, draft in self._draft_functions.items()}
-        proposed["expression"] = automaton.forced_text[state]
-        return {
-            name: DraftToken(token, streaks[name])
-            for name, token in proposed.items()
-            if token is not None and token in automaton.transitions[state]
-        }
 
     def _append(self, token: int) -> None:
         if token in self._rules.stop_ids:
@@ -221,9 +163,3 @@ class SequenceState:
         single = self._rules.automaton.single_token
         while not self.done and (token := single[self._state]) is not None:
             self._append(token)
-
-
-def _update_streaks(streaks: Counter[str], drafts: Mapping[str, DraftToken], token: int) -> None:
-    """Lengthen the streaks of the sources whose draft was right, end those of the others."""
-    for source, draft in drafts.items():
-        streaks[source] = draft.streak + 1 if draft.token == token else 0

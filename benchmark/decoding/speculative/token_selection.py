@@ -70,11 +70,8 @@ class TokenSelector:
     ) -> None:
         """Put the sets of allowed tokens on the device of the head."""
         self.head = head
-        self._set_of_state: list[int] = []
-        numbers: dict[frozenset[int], int] = {}
-        for transitions in automaton.transitions:
-            self._set_of_state.append(numbers.setdefault(frozenset(transitions), len(numbers)))
-        self._allowed = [torch.tensor(sorted(tokens), device=head.device) for tokens in numbers]
+        self._set_of_state = automaton.set_of_state
+        self._allowed = [torch.tensor(one, device=head.device) for one in automaton.token_sets]
         self._biases: dict[int, torch.Tensor] = {}
         self._kernel = fused.allowed_tokens(self._allowed) if fused else None
 

@@ -265,7 +265,7 @@ def test_the_host_waits_once_per_pass(
     monkeypatch.setattr(flash_choice, "_failure", lambda *_: None)
     monkeypatch.setattr(transfers, "_pinned", lambda tensor: tensor)
     model = tiny_model(architecture, 352, 1).to("meta", dtype)
-    automaton = Automaton(({5: 1, 6: 1}, {7: 0, 8: 0}), (None, None), (None, None), 1)
+    automaton = Automaton.from_transitions({0: {5: 1, 6: 1}, 1: {7: 0, 8: 0}}, 0, {}, 1)
     runner = ModelRunner(model, automaton, COSTS)
     with torch.inference_mode(), ragged(model):
         runner.begin((0, 3, 4), 2, 9)

@@ -36,7 +36,7 @@ def test_more_positions_than_one_chunk(fused: FusedKernels | None) -> None:
     generator = torch.Generator().manual_seed(0)
     allowed = [range(3), range(10, 140), range(20, VOCABULARY), range(5, 60)]
     steps = tuple(dict.fromkeys(tokens, 0) for tokens in allowed)
-    automaton = Automaton(steps, (None,) * 4, (None,) * 4, eos_id=0)
+    automaton = Automaton.from_transitions(dict(enumerate(steps)), 0, {}, eos_id=0)
     head = torch.nn.Linear(WIDTH, VOCABULARY, bias=False)
     head.weight.data = torch.randn(VOCABULARY, WIDTH, generator=generator)
     hidden = torch.randn(POSITIONS, WIDTH, generator=generator)
