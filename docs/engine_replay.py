@@ -27,7 +27,7 @@ from benchmark.runs.resolution import resolve
 from benchmark.scoring.predictions import read_answers
 from benchmark.tasks import DEFAULT, task_named
 
-_BATCHES = (1, 8, 16, 32)
+_BATCHES = (1, 8, 16, 32, 64)
 _LIMIT = 256
 
 

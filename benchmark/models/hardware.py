@@ -1,5 +1,6 @@
 """Describe the hardware that a model runs on, as far as it can change a result."""
 
+import ctypes
 import gc
 import os
 import platform
@@ -39,11 +40,18 @@ def free_memory() -> int:
         return free
 
 
+def trim_heap() -> None:
+    """Return memory that was freed to the system; glibc keeps what is between memory in use."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def release() -> None:
     """Return the memory of unused models to the device."""
     import torch
 
     gc.collect()
+    trim_heap()
     if has_gpu():
         torch.cuda.empty_cache()
 

@@ -20,10 +20,8 @@ _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, EIGHT_BIT: 2}
 _FLOAT32 = 4
 _LOGIT_COPIES = 3
 """Copies of a row of logits in float32: the logits, the masked ones, and a temporary."""
-
-
-_HEAD_CHUNK = 128
-"""The positions at which the default engine scores the whole vocabulary at a time."""
+_HEAD_POSITIONS, _HEAD_LOGITS = 128, 16_000_000
+"""The logits that the default engine holds at once: 64 MB, or those of 128 positions if more."""
 
 ENOUGH_ROWS = 8
 """A batch with which no further GPU is taken for a larger one: most of the speed is there."""
@@ -145,14 +143,23 @@ def packed_working_bytes(shape: ModelShape, dtype: str, batch: DecodingBatch) ->
     """Return the peak memory of the default engine in addition to weights and cache.
 
     With T tokens in the largest pass and d bytes per element it is the larger half of a block and
-    its norms as in :func:`working_bytes`, the logits of 128 positions, and the attention scores of
-    a layer to the longer of the shared and a row's own keys, once in d and twice in float32.
+    its norms as in :func:`working_bytes`, the logits that are held at once, and the attention
+    scores of a layer to the longer of the shared and a row's own keys, once in d and twice in
+    float32.
     """
     size, tokens = element_bytes(dtype), batch.largest_pass
     keys = max(batch.shared_tokens, batch.own_tokens + batch.new_tokens)
     scores = shape.heads * tokens * keys * (size + 2 * _FLOAT32)
-    positions = min(_HEAD_CHUNK, tokens)
+    positions = min(positions_at_once(shape.vocabulary), tokens)
     return _block_bytes(shape, size, tokens) + scores + _logit_bytes(shape, size, positions)
+
+
+def positions_at_once(vocabulary: int) -> int:
+    """Return the positions at which the default engine scores the whole vocabulary at a time.
+
+    Fewer would read the head's weights more often. A vocabulary of 50,000 has 320.
+    """
+    return max(_HEAD_POSITIONS, _HEAD_LOGITS // vocabulary)
 
 
 def _block_bytes(shape: ModelShape, size: int, tokens: int) -> int:

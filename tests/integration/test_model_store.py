@@ -86,7 +86,7 @@ def test_a_place_lowers_the_first_batch(model: str, tmp_path: Path) -> None:
     (result,) = store.folder.glob("*/result.json")
     document = json.loads(result.read_text())
     assert document["batch_sizes"] == [2]
-    assert document["protocol"]["batch_size"] == 32
+    assert document["protocol"]["batch_size"] == 64
 
 
 def _placed_row(monkeypatch: pytest.MonkeyPatch) -> EngineRow:

@@ -186,7 +186,7 @@ def test_gpus_of_a_prepared_run(folder: Path, tmp_path: Path) -> None:
     prepared = prepare(request, RunProgress(Console(quiet=True)))
     fitting = fit(*_parts(prepared), [24_000_000_000] * 2)
     assert fitting is not None
-    assert (fitting.gpus, fitting.batch.batch_size) == (1, 32)
+    assert (fitting.gpus, fitting.batch.batch_size) == (1, 64)
     assert 300 < fitting.batch.shared_tokens < fitting.batch.prompt_tokens
     tiny = [Gpu(f"g{n}", 1_000_000_000) for n in range(2)]
     with (

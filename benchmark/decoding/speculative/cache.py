@@ -1,6 +1,8 @@
 """Keys and values: of the shared prefix, kept once, and of each sequence, in a slot."""
 
+import math
 from collections.abc import Sequence
+from mmap import mmap
 from typing import NamedTuple
 
 import torch
@@ -38,8 +40,9 @@ class RaggedCache:
     def __init__(self, slots: int, length: int) -> None:
         """Set the number of slots and their length in tokens.
 
-        A layer's slots are allocated as a whole when its first keys arrive, so memory use is
-        constant over a run, and a cache that does not fit fails before anything is decoded.
+        A layer's slots are allocated as a whole when its first keys arrive: a cache that does not
+        fit on a GPU fails before anything is decoded. On a CPU memory is taken when it is written
+        to.
         """
         self._slots = slots
         self._length = length
@@ -51,6 +54,11 @@ class RaggedCache:
         """Store the keys and values of the prefix, shape (key heads, tokens, head dimension)."""
         self.prefix[layer] = KeyValues(keys[None].contiguous(), values[None].contiguous())
         return self.prefix[layer]
+
+    def bytes_of_slots(self) -> int:
+        """Return the memory of all slots in the layers that have a prefix, written to their end."""
+        a_token = sum(one[0, :, 0].nbytes for own in self.prefix.values() for one in own)
+        return self._slots * self._length * a_token
 
     def first_row(self, slot: int, heads: int) -> int:
         """Return the row of a slot's first position in a layer with this many key heads."""
@@ -104,4 +112,16 @@ class RaggedCache:
     def _allocate(self, heads: int, like: torch.Tensor, more: int = 0) -> KeyValues:
         # Zeroed: masked keys get weight zero, and zero times garbage could be NaN.
         shape = (self._slots, heads, self._length + more, like.shape[-1])
-        return KeyValues(like.new_zeros(shape), like.new_zeros(shape))
+        return KeyValues(_zeros(shape, like), _zeros(shape, like))
+
+
+def _zeros(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    """Return zeros of the type and on the device of another tensor.
+
+    On a CPU they take memory only where they are written to: the system gives zeroed pages, where
+    torch would write zeros. Few sequences are as long as their slot.
+    """
+    if like.device.type != "cpu":
+        return like.new_zeros(shape)
+    pages = mmap(-1, math.prod(shape) * like.element_size())
+    return torch.frombuffer(pages, dtype=like.dtype).view(*shape)

@@ -14,6 +14,7 @@ from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.passes import NAME, AttentionPass, PrefixPass, RowsPass
 from benchmark.decoding.speculative.token_selection import OutputHead, TokenSelector
 from benchmark.decoding.speculative.transfers import on_device
+from benchmark.models.hardware import free_memory
 from benchmark.models.library_messages import collected_messages
 from benchmark.records import TokenIds
 
@@ -51,10 +52,18 @@ class ModelRunner:
         self._hidden = torch.empty(0)
 
     def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
-        """Clear the cache, compute the shared prefix, and allocate the slots."""
+        """Clear the cache, and compute the shared prefix.
+
+        Raises:
+            MemoryError: if several slots would take more than the free memory of a CPU.
+        """
         self._cache = RaggedCache(slots, length)
         if prefix:
             hidden_states(self._model, prefix, range(len(prefix)), PrefixPass(self._cache))
+        # The system would end the process, without an error, when the memory is written to.
+        needed = self._cache.bytes_of_slots()
+        if slots > 1 and self._model.device.type == "cpu" and needed > free_memory():
+            raise MemoryError(f"{slots} prompts need {needed / 1e9:.1f} GB for keys and values")
 
     def run(self, batch: Batch) -> list[int]:
         """Return the likeliest allowed token for each request, or ``NOT_FINITE``."""

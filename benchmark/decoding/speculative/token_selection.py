@@ -10,6 +10,7 @@ from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import NOT_FINITE, NextTokenRequest
 from benchmark.decoding.speculative.linears import PackedLinear
 from benchmark.decoding.speculative.transfers import on_device
+from benchmark.planning.memory import positions_at_once
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 _FEW = 64
 """Up to this many allowed tokens are scored on their own, not with the whole vocabulary."""
-
-_CHUNK = 128
-"""At this many positions at once the whole vocabulary is scored: 25 MB for 50,000 tokens."""
 
 
 class OutputHead:
@@ -35,6 +33,8 @@ class OutputHead:
         dense = self._layer.dense if isinstance(self._layer, PackedLinear) else self._layer
         self.device: torch.device = dense.weight.device
         self._dense = dense
+        self.vocabulary = len(dense.weight)
+        """How many tokens there are logits of."""
         # On a GPU the whole vocabulary is faster than gathering some of its rows.
         self.scores_subsets = type(dense) is torch.nn.Linear and self.device.type == "cpu"
         """Whether the logits of some tokens are cheaper than those of all."""
@@ -105,9 +105,9 @@ class TokenSelector:
 
     def _among_all(self, hidden: torch.Tensor, sets: Sequence[int]) -> torch.Tensor:
         """Score the whole vocabulary, in chunks of positions that keep memory small."""
-        best = []
-        for start in range(0, len(sets), _CHUNK):
-            chunk, numbers = hidden[start : start + _CHUNK], sets[start : start + _CHUNK]
+        best, most = [], positions_at_once(self.head.vocabulary)
+        for start in range(0, len(sets), most):
+            chunk, numbers = hidden[start : start + most], sets[start : start + most]
             if self._kernel:
                 own = self.head.own_logits(chunk)
                 best.append(self._kernel.choose(own, numbers, NOT_FINITE))

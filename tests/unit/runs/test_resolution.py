@@ -62,7 +62,7 @@ def test_only_the_papers_protocol_quantizes() -> None:
     entry = registry().model("llama2-70b")
     default = resolve(as_registered(entry, RunRequest("", OUT)))
     assert default.options == LoadOptions("cuda", "bfloat16", None)
-    assert (default.engine, default.limits.batch_size) == ("speculative", 32)
+    assert (default.engine, default.limits.batch_size) == ("speculative", 64)
     assert default.changed == ()
     paper = resolve(as_registered(entry, RunRequest("", OUT, protocol="paper")))
     assert paper.options == LoadOptions("cuda", "float16", "8bit")

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import numba
 from numba import extending
+from numba.core.codegen import get_host_cpu_features
 
 from benchmark.models.cache_folder import cache_folder
+from benchmark.models.hardware import cpu_flags
 
 _KEPT = 4
 """Compiled kernels are kept of this many versions of their code."""
@@ -52,6 +54,11 @@ def forget() -> None:
 
 # The layer that torch uses too; Numba's own is slower than torch's operations.
 numba.config.THREADING_LAYER = "omp"
+
+# LLVM prefers vectors of half the width on processors whose clock slows down with the widest; with
+# torch's products around the kernels it is that slow anyway.
+if "avx512f" in cpu_flags() and numba.config.CPU_FEATURES is None:
+    numba.config.CPU_FEATURES = f"{get_host_cpu_features()},-prefer-256-bit"
 
 # No fastmath: the order of sums is part of a kernel, so that it has the same result in each process
 # and on each processor. (Numba compiles a parallel function twice, into the process and into its

@@ -15,6 +15,7 @@ from benchmark.decoding.speculative.fused.numbers import bits_of, exp, float_of,
 from benchmark.decoding.speculative.fused.vectors import (
     LOW_ROWS,
     add_product,
+    put_product,
     sum_of_squares,
     total,
 )
@@ -198,7 +199,7 @@ def _attend_item(
     block = slot_keys.shape[2]
     blocks = (length + block - 1) // block
     scaled = np.empty((padded, width), np.float32)
-    scores = np.zeros((padded, blocks * block), np.float32)
+    scores = np.empty((padded, blocks * block), np.float32)
     sums = np.zeros((padded, width), np.float32)
     normalizer = np.empty(padded, np.float32)
     divisor = np.empty(padded, np.float32)
@@ -208,7 +209,10 @@ def _attend_item(
         for d in range(width):
             scaled[i, d] = wide(query[d]) * scaling
     for number in range(blocks):
-        add_product(scores, number * block, block, scaled, 0, slot_keys[number])
+        next_keys = slot_keys[min(number + 1, blocks - 1)]
+        own_values = slot_values[number * block : (number + 1) * block]
+        own_keys = slot_keys[number]
+        put_product(scores, number * block, block, scaled, own_keys, next_keys, own_values)
     for i in range(padded):
         own = position + min(i, rows - 1) // group + 1
         largest = _exponentiate(scores[i], max(0, own - window), own)
@@ -272,12 +276,12 @@ def attend(
             theirs.
     """
     heads, width, block = new_keys.shape[1], new_keys.shape[2], keys.shape[4]
-    for head in prange(heads):
-        for i in range(writes.shape[0]):
-            token, slot, position = writes[i, 0], writes[i, 1], writes[i, 2]
-            for d in range(width):
-                keys[slot, head, position // block, d, position % block] = new_keys[token, head, d]
-                values[slot, head, position, d] = new_values[token, head, d]
+    for work in prange(writes.shape[0] * heads):
+        i, head = work // heads, work % heads
+        token, slot, position = writes[i, 0], writes[i, 1], writes[i, 2]
+        for d in range(width):
+            keys[slot, head, position // block, d, position % block] = new_keys[token, head, d]
+            values[slot, head, position, d] = new_values[token, head, d]
     for work in prange(items.shape[0] * heads):
         _attend_item(
             items[work // heads],

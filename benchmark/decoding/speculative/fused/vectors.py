@@ -28,7 +28,7 @@ class _VectorCode:
 
     def __init__(self, context: Any, builder: Any, columns: int = _LANES) -> None:
         self._context, self._builder = context, builder
-        self._places = range(0, columns, _LANES)
+        self.places = range(0, columns, _LANES)
         self._floats = ir.VectorType(ir.FloatType(), _LANES)
         self._halves = ir.VectorType(ir.IntType(16), _LANES)
         self._words = ir.VectorType(ir.IntType(32), _LANES)
@@ -94,9 +94,23 @@ class _VectorCode:
             numbers = self._builder.bitcast(address, self._floats.as_pointer())
             self._builder.store(vector, numbers, align=4)
 
+    def prefetch(self, array: Any, value: Any, step: Any, lines: int) -> None:
+        """Ask for the cache lines of a contiguous array from ``step * lines`` on."""
+        builder, byte, word = self._builder, ir.IntType(8).as_pointer(), ir.IntType(32)
+        whole = self._context.get_value_type(types.intp)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        data = builder.bitcast(
+            self._context.make_array(array)(self._context, builder, value).data, byte
+        )
+        for line in range(lines):
+            number = builder.add(builder.mul(step, whole(lines)), whole(line))
+            start = builder.gep(data, [builder.mul(number, whole(64))])
+            builder.call(function, [start, word(0), word(2), word(1)])
+
     def _addresses(self, start: Any) -> list[Any]:
         whole = self._context.get_value_type(types.intp)
-        return [self._builder.gep(start, [whole(place)]) for place in self._places]
+        return [self._builder.gep(start, [whole(place)]) for place in self.places]
 
 
 def _vector_total(*, squares: bool) -> Callable[[Any], Any]:
@@ -151,14 +165,16 @@ def sum_of_squares(row: Any) -> Any:
     return result
 
 
-def _product_tile(rows: int, columns: int) -> Callable[..., None]:
-    """Return a function that adds to a tile of a matrix the product of two others.
+def _product_tile(
+    rows: int, columns: int, *, adds: bool, prefetches: bool = False
+) -> Callable[..., None]:
+    """Return a function that puts the product of two matrices into a tile of another, or adds it.
 
     The tile is in registers meanwhile, which loops over its elements do not get a compiler to do.
     """
 
     @intrinsic
-    def add_tile(
+    def tile(
         _context: object,
         sums: Any,
         _row: object,
@@ -167,40 +183,77 @@ def _product_tile(rows: int, columns: int) -> Callable[..., None]:
         _first: object,
         matrix: Any,
         _matrix_column: object,
+        soon: Any,
+        later: Any,
     ) -> object:
-        """Add ``factors[row + i, first + k] * matrix[k, matrix_column + j]``, summed over k.
+        """Put ``factors[row + i, first + k] * matrix[k, matrix_column + j]``, summed over k.
 
-        The sum is added to ``sums[row + i, column + j]``, for all i below ``rows`` and j below
-        ``columns``. Arguments in the order sums, row, column, factors, first, matrix,
-        matrix_column.
+        The sum is that of ``sums[row + i, column + j]``, for all i below ``rows`` and j below
+        ``columns``. Meanwhile ``soon`` and ``later`` are prefetched.
         """
         number = types.intp
-        signature = types.void(sums, number, number, factors, number, matrix, number)
+        places = (sums, number, number, factors, number, matrix, number)
 
         def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
             code = _VectorCode(context, builder, columns)
-            to, row, column, by, first, of, matrix_column = arguments
-            tile = [code.row(sums, to, row, i, column) for i in range(rows)]
+            to, row, column, by, first, of, matrix_column, *following = arguments
+            starts = [code.row(sums, to, row, i, column) for i in range(rows)]
             scalars = [code.row(factors, by, row, i, first) for i in range(rows)]
-            totals = [[code.variable(part) for part in code.load(start)] for start in tile]
+            zeros = [code.repeated(ir.FloatType()(0.0)) for _ in code.places]
+            before = [code.load(start) if adds else zeros for start in starts]
+            totals = [[code.variable(part) for part in parts] for parts in before]
+            is_bfloat16 = matrix.dtype == types.uint16
             with cgutils.for_range(builder, code.length(matrix, of)) as loop:
+                if prefetches:
+                    for kind, array in zip((soon, later), following, strict=True):
+                        code.prefetch(kind, array, loop.index, 1 if is_bfloat16 else 2)
                 start = code.row(matrix, of, loop.index, 0, matrix_column)
-                parts = code.load(start, is_bfloat16=matrix.dtype == types.uint16)
+                parts = code.load(start, is_bfloat16=is_bfloat16)
                 for scalar, row_totals in zip(scalars, totals, strict=True):
                     factor = code.repeated(builder.load(builder.gep(scalar, [loop.index])))
                     for part, total in zip(parts, row_totals, strict=True):
                         builder.store(code.multiply_add(factor, part, builder.load(total)), total)
-            for start, row_totals in zip(tile, totals, strict=True):
+            for start, row_totals in zip(starts, totals, strict=True):
                 code.store([builder.load(total) for total in row_totals], start)
             return context.get_dummy_value()
 
-        return signature, generate
+        return types.void(*places, soon, later), generate
 
-    return add_tile
+    return tile
 
 
-_add_tile = _product_tile(_ROWS, _COLUMNS)
-_add_low_tile = _product_tile(LOW_ROWS, _COLUMNS)
+_add_tile = _product_tile(_ROWS, _COLUMNS, adds=True)
+_add_low_tile = _product_tile(LOW_ROWS, _COLUMNS, adds=True)
+_put_tile = _product_tile(_ROWS, _COLUMNS, adds=False)
+_put_low_tile = _product_tile(LOW_ROWS, _COLUMNS, adds=False)
+_first_tile = _product_tile(_ROWS, _COLUMNS, adds=False, prefetches=True)
+_first_low_tile = _product_tile(LOW_ROWS, _COLUMNS, adds=False, prefetches=True)
+
+
+@compiled
+def put_product(
+    sums: Any, column: int, columns: int, factors: Any, matrix: Any, soon: Any, later: Any
+) -> None:
+    """Put the product of ``factors`` and a matrix into some columns of ``sums``.
+
+    These are ``columns`` columns from ``column`` on, a multiple of 32. The number of rows is one of
+    :data:`LOW_ROWS`. Meanwhile ``soon`` and ``later``, matrices with as many numbers as ``matrix``,
+    are fetched from memory, as they will be read next.
+    """
+    row = 0
+    while row < sums.shape[0]:
+        high = row + _ROWS <= sums.shape[0]
+        for n in range(0, columns, _COLUMNS):
+            is_first = row + n == 0
+            if high and is_first:
+                _first_tile(sums, row, column + n, factors, 0, matrix, n, soon, later)
+            elif high:
+                _put_tile(sums, row, column + n, factors, 0, matrix, n, soon, later)
+            elif is_first:
+                _first_low_tile(sums, row, column + n, factors, 0, matrix, n, soon, later)
+            else:
+                _put_low_tile(sums, row, column + n, factors, 0, matrix, n, soon, later)
+        row += _ROWS if high else LOW_ROWS
 
 
 @compiled
@@ -216,15 +269,13 @@ def add_product(
     whole = columns - columns % _COLUMNS
     row = 0
     while row < sums.shape[0]:
-        if row + _ROWS <= sums.shape[0]:
-            for n in range(0, whole, _COLUMNS):
-                _add_tile(sums, row, column + n, factors, first, matrix, n)
-            height = _ROWS
-        else:
-            for n in range(0, whole, _COLUMNS):
-                _add_low_tile(sums, row, column + n, factors, first, matrix, n)
-            height = LOW_ROWS
-        row += height
+        high = row + _ROWS <= sums.shape[0]
+        for n in range(0, whole, _COLUMNS):
+            if high:
+                _add_tile(sums, row, column + n, factors, first, matrix, n, matrix, matrix)
+            else:
+                _add_low_tile(sums, row, column + n, factors, first, matrix, n, matrix, matrix)
+        row += _ROWS if high else LOW_ROWS
     if whole < columns:
         for row in range(sums.shape[0]):
             for k in range(matrix.shape[0]):
