@@ -12,8 +12,9 @@ from benchmark.decoding.engine import DecodingLimits
 from benchmark.decoding.engines import create_engine
 from benchmark.decoding.oom_retry import OomRetry
 from benchmark.decoding.outlines_engine import OutlinesEngine
-from benchmark.decoding.speculative import attention_plans, compatibility
+from benchmark.decoding.speculative import attention_plans, compatibility, model_runner
 from benchmark.decoding.speculative.batch import Batch
+from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.engine import SpeculativeEngine
 from benchmark.decoding.speculative.model_runner import ModelRunner
 from benchmark.models.tokenizer import TransformersTokenizer
@@ -236,6 +237,39 @@ def test_running_out_of_memory_changes_no_token(
     after = dict(model.named_parameters())
     assert all(torch.equal(after[name], weight) for name, weight in weights.items())
     assert _run("outlines", model, tokenizer, prompts, WORDS) == paper
+
+
+def test_slots_that_do_not_fit_halve_the_batch(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a CPU the system would end the process when the memory is written to."""
+    paper = _run("outlines", create("llama"), tokenizer, prompts, WORDS)
+    needed: list[int] = []
+    original = RaggedCache.bytes_of_slots
+
+    def bytes_of_slots(cache: RaggedCache) -> int:
+        needed.append(original(cache))
+        return needed[-1]
+
+    monkeypatch.setattr(RaggedCache, "bytes_of_slots", bytes_of_slots)
+    # With a prompt that shares nothing there is no prefix, whose keys say how large the slots are.
+    related = list(range(len(SIBLINGS)))
+    for batch_size, sizes in ((4, [4]), (2, [4, 2]), (1, [4, 2, 1])):
+        room = needed[0] // 4 * batch_size if needed else 10**12
+        monkeypatch.setattr(model_runner, "free_memory", lambda room=room: room)
+        engine = OomRetry(
+            lambda limits: create_engine("speculative", create("llama"), tokenizer, limits, WORDS),
+            DecodingLimits(4, LIMIT),
+        )
+        batches = engine.generate([prompts[i] for i in related])
+        completions = dict(pair for batch in batches for pair in batch)
+        assert engine.batch_sizes == sizes
+        assert completions == {i: paper[i] for i in related}
+    assert needed[0] > 0
+    assert needed[1:3] == [needed[0], needed[0] // 2]
 
 
 def _fail_once(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, survived: int) -> list[int]:

@@ -1,5 +1,7 @@
 """What the system says about the processor."""
 
+import ctypes
+import platform
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,25 @@ def test_waiting_is_that_of_all_threads_or_of_one(
         (tmp_path / "thread-self").symlink_to(places[0])
     assert waiting_seconds() == all_threads
     assert waiting_seconds(own_thread=True) == own_thread
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_returned() -> None:
+    """What is between memory in use is given back too, which glibc keeps otherwise."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    size = 100_000  # less than what glibc takes from the system by itself
+    pieces = [libc.malloc(size) for _ in range(1000)]
+    for piece in pieces:
+        ctypes.memset(piece, 1, size)
+    for piece in pieces[:-1]:
+        libc.free(piece)
+    before = _resident()
+    hardware.trim_heap()
+    assert before - _resident() > 80e6
+    libc.free(pieces[-1])
+
+
+def _resident() -> int:
+    return 4096 * int(Path("/proc/self/statm").read_text().split()[1])

@@ -29,7 +29,12 @@ from benchmark.decoding.speculative.fused.compilation import compiled
 from benchmark.decoding.speculative.fused.numbers import exp, rounded, wide
 from benchmark.decoding.speculative.fused.operations import AllowedTokens, plan_fused
 from benchmark.decoding.speculative.fused.passes import FusedKernels
-from benchmark.decoding.speculative.fused.vectors import add_product, sum_of_squares, total
+from benchmark.decoding.speculative.fused.vectors import (
+    add_product,
+    put_product,
+    sum_of_squares,
+    total,
+)
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from benchmark.errors import ModelError
 from fakes.kernel_digest import kernel_digest
@@ -73,6 +78,11 @@ def _totals(row: Array, out: Array) -> None:
 @compiled
 def _add_product(sums: Array, column: int, columns: int, factors: Array, matrix: Array) -> None:
     add_product(sums, column, columns, factors, 1, matrix)
+
+
+@compiled
+def _put_product(sums: Array, column: int, columns: int, factors: Array, matrix: Array) -> None:
+    put_product(sums, column, columns, factors, matrix, matrix, matrix)
 
 
 SPECIAL = (
@@ -181,6 +191,26 @@ def test_products(rows: int, columns: int, dtype: torch.dtype) -> None:
                 expected[row, 2 + column] = _multiply_add(factors[row, 1 + k], number, before)
     _add_product(sums, 2, columns, factors, operations._array(matrix))
     assert np.array_equal(sums, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "columns"), [(4, 32), (8, 32), (12, 64), (20, 96)])
+def test_products_in_place_of_others(rows: int, columns: int, dtype: torch.dtype) -> None:
+    """What was there does not count; numbers beside the columns stay."""
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randn(rows, 5, generator=generator).numpy()
+    matrix = torch.randn(5, columns, generator=generator).to(dtype)
+    sums = np.full((rows, columns + 5), np.nan, np.float32)
+    _put_product(sums, 3, columns, factors, operations._array(matrix))
+    expected = np.zeros((rows, columns), np.float32)
+    for k, numbers in enumerate(matrix.float().numpy()):
+        for row in range(rows):
+            for column, number in enumerate(numbers):
+                before = expected[row, column]
+                expected[row, column] = _multiply_add(factors[row, k], number, before)
+    assert np.array_equal(sums[:, 3:-2], expected)
+    assert np.isnan(sums[:, :3]).all()
+    assert np.isnan(sums[:, -2:]).all()
 
 
 def _units_apart(result: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
