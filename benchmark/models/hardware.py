@@ -33,15 +33,17 @@ def free_memory() -> int:
     import psutil
 
     free: int = psutil.virtual_memory().available
-    limit, used = (_CGROUP / name for name in ("memory.max", "memory.current"))
+    limit, used, parts = (_CGROUP / f"memory.{name}" for name in ("max", "current", "stat"))
     try:
-        return min(free, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):  # not in a container, or without a limit ("max")
+        # What was read from files counts as used, but makes room for anything else.
+        files = dict(line.split() for line in parts.read_text().splitlines())["inactive_file"]
+        return min(free, int(limit.read_text()) - int(used.read_text()) + int(files))
+    except (OSError, ValueError, KeyError):  # not in a container, or without a limit ("max")
         return free
 
 
 def trim_heap() -> None:
-    """Return memory that was freed to the system; glibc keeps what is between memory in use."""
+    """Give freed memory back to the system; glibc keeps what lies between blocks in use."""
     with suppress(AttributeError, OSError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 

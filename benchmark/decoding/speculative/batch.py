@@ -92,9 +92,12 @@ class Runner(Protocol):
     """Runs passes on a model, and keeps the keys and values of the prefix and of the slots."""
 
     def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
-        """Clear the cache, compute the shared prefix, and allocate the slots.
+        """Clear the cache, compute the shared prefix, and set the number of slots.
 
         ``length`` is the most tokens that a sequence may have after the prefix.
+
+        Raises:
+            MemoryError: if the slots do not fit.
         """
 
     def run(self, batch: Batch) -> list[int]:

@@ -1,9 +1,11 @@
 """Keys and values: of the shared prefix, kept once, and of each sequence, in a slot."""
 
 import math
+import mmap
+import os
 from collections.abc import Sequence
-from mmap import mmap
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import torch
 
@@ -30,6 +32,12 @@ _BLOCK = 32
 """Keys in a block: numbers of 16 bit in a cache line of 64 bytes."""
 
 
+_PRIVATE: dict[str, Any] = (
+    {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+)
+"""How pages are asked for that no other process shares; Windows has no such flags."""
+
+
 class RaggedCache:
     """Keys and values by layer, on the device of the layer.
 
@@ -41,8 +49,8 @@ class RaggedCache:
         """Set the number of slots and their length in tokens.
 
         A layer's slots are allocated as a whole when its first keys arrive: a cache that does not
-        fit on a GPU fails before anything is decoded. On a CPU memory is taken when it is written
-        to.
+        fit on a GPU fails before anything is decoded. On a CPU pages are allocated when they are
+        first written to; see :meth:`bytes_of_slots`.
         """
         self._slots = slots
         self._length = length
@@ -56,9 +64,12 @@ class RaggedCache:
         return self.prefix[layer]
 
     def bytes_of_slots(self) -> int:
-        """Return the memory of all slots in the layers that have a prefix, written to their end."""
+        """Return the memory of all slots, written to their end.
+
+        Only layers that have a prefix are counted: without one it is 0.
+        """
         a_token = sum(one[0, :, 0].nbytes for own in self.prefix.values() for one in own)
-        return self._slots * self._length * a_token
+        return self._slots * (self._length + -self._length % _BLOCK) * a_token
 
     def first_row(self, slot: int, heads: int) -> int:
         """Return the row of a slot's first position in a layer with this many key heads."""
@@ -118,10 +129,21 @@ class RaggedCache:
 def _zeros(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
     """Return zeros of the type and on the device of another tensor.
 
-    On a CPU they take memory only where they are written to: the system gives zeroed pages, where
-    torch would write zeros. Few sequences are as long as their slot.
+    On a CPU the system allocates a page when it is first written to, where torch would write zeros
+    to all of them. Few sequences are as long as their slot.
+
+    Raises:
+        MemoryError: if the system has no room for so many pages.
     """
     if like.device.type != "cpu":
         return like.new_zeros(shape)
-    pages = mmap(-1, math.prod(shape) * like.element_size())
+    size = math.prod(shape) * like.element_size()
+    try:
+        # Private: of shared memory, a page is allocated as soon as it is read.
+        pages = mmap.mmap(-1, size, **_PRIVATE)
+    except OSError as error:
+        raise MemoryError(f"no room for {size / 1e9:.1f} GB of keys or values") from error
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with suppress(OSError):  # a kernel without large pages
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
     return torch.frombuffer(pages, dtype=like.dtype).view(*shape)

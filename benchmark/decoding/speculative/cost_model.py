@@ -49,7 +49,7 @@ class CostModel:
         """Return the probability above which it pays to compute a draft.
 
         With probability p a draft is right and saves its row's share of a pass, fixed / rows +
-        per_row; otherwise it wastes one token. It pays if p * share > (1 - p) * 1. For 32 rows on
-        a CPU the share is 12 / 32 + 0.3 = 0.675, and the threshold 1 / 1.675 = 0.6.
+        per_row; otherwise it wastes one token. It pays if p * share > (1 - p) * 1. For 64 rows on
+        a CPU the share is 12 / 64 + 0.3 = 0.4875, and the threshold 1 / 1.4875 = 0.67.
         """
         return 1 / (1 + self.fixed / max(rows, 1) + self.per_row)

@@ -38,7 +38,10 @@ _LARGEST_LOGIT = 7.0
 
 
 Class = tuple[object, ...]
-"""Source, basis, kind and streak of drafts that are counted together, or the first of these."""
+"""What drafts that are counted together have in common.
+
+It is their source, basis, set of allowed tokens and class of streaks, or the first of these.
+"""
 
 
 class SourceDraft(NamedTuple):
@@ -52,15 +55,16 @@ class SourceDraft(NamedTuple):
 class Prediction(NamedTuple):
     """The likeliest next token of those that sources draft.
 
-    ``source`` is the best of those that draft it. ``drafts`` are those of all sources, ``kind`` and
-    ``inputs`` those of the regression.
+    ``source`` is the best of those that draft it, ``drafts`` has those of all sources.
+    ``allowed_set`` is the number of the set of tokens that the automaton allows, and ``inputs`` has
+    the inputs of the regression.
     """
 
     token: int
     probability: float
     source: str
     drafts: Mapping[str, SourceDraft]
-    kind: int
+    allowed_set: int
     inputs: Sequence[float]
 
 
@@ -91,11 +95,11 @@ class DraftModel:
 
         ``streaks`` has, by source, how many of its last drafts in a row were right.
         """
-        kind = self._automaton.set_of_state[state]
+        allowed_set = self._automaton.set_of_state[state]
         drafts = {}
-        for source, draft in self._drafts(functions, text, state):
+        for source, draft in self._allowed_drafts(functions, text, state):
             streak = streaks.get(source, 0)
-            narrowest = (source, draft.basis, kind, bisect_right(_STREAKS, streak))
+            narrowest = (source, draft.basis, allowed_set, bisect_right(_STREAKS, streak))
             drafts[source] = SourceDraft(draft.token, streak, narrowest)
         if not drafts:
             return None
@@ -104,11 +108,13 @@ class DraftModel:
             token: self._inputs(token, drafts, rates)
             for token in dict.fromkeys(draft.token for draft in drafts.values())
         }
-        probabilities = {token: self._probability(kind, one) for token, one in inputs.items()}
+        probabilities = {
+            token: self._probability(allowed_set, one) for token, one in inputs.items()
+        }
         token = max(probabilities, key=probabilities.__getitem__)
         agreeing = [source for source, draft in drafts.items() if draft.token == token]
         source = max(agreeing, key=rates.__getitem__)
-        return Prediction(token, probabilities[token], source, drafts, kind, inputs[token])
+        return Prediction(token, probabilities[token], source, drafts, allowed_set, inputs[token])
 
     def observe(self, prediction: Prediction | None, text: Sequence[int], token: int) -> None:
         """Learn from the token that the model chose after a text, among several."""
@@ -116,14 +122,14 @@ class DraftModel:
         if prediction is None:
             return
         right = prediction.token == token
-        error = right - self._probability(prediction.kind, prediction.inputs)
-        weights = self._weights_of(prediction.kind)
+        error = right - self._probability(prediction.allowed_set, prediction.inputs)
+        weights = self._weights_of(prediction.allowed_set)
         for place, number in enumerate(prediction.inputs):
             weights[place] += _STEP * error * number
         for draft in prediction.drafts.values():
             self._rates.observe(draft.narrowest, right=draft.token == token)
 
-    def _drafts(
+    def _allowed_drafts(
         self, functions: Mapping[str, DraftFunction], text: Sequence[int], state: int
     ) -> list[tuple[str, Draft]]:
         allowed = self._automaton.transitions[state]
@@ -146,15 +152,15 @@ class DraftModel:
             inputs[self._places[source]] = _logit(rate if draft.token == token else (1 - rate) / 2)
         return inputs
 
-    def _probability(self, kind: int, inputs: Sequence[float]) -> float:
-        weights = self._weights_of(kind)
+    def _probability(self, allowed_set: int, inputs: Sequence[float]) -> float:
+        weights = self._weights_of(allowed_set)
         total = sum(weight * number for weight, number in zip(weights, inputs, strict=True))
         return 1 / (1 + math.exp(-max(min(total, 50.0), -50.0)))
 
-    def _weights_of(self, kind: int) -> list[float]:
-        if kind not in self._weights:
-            self._weights[kind] = [_FIRST_WEIGHT] * len(self._places) + [0.0]
-        return self._weights[kind]
+    def _weights_of(self, allowed_set: int) -> list[float]:
+        if allowed_set not in self._weights:
+            self._weights[allowed_set] = [_FIRST_WEIGHT] * len(self._places) + [0.0]
+        return self._weights[allowed_set]
 
 
 class Rates:

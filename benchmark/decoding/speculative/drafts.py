@@ -115,7 +115,7 @@ class _Completion:
 
 
 _MOST_NGRAMS = 100_000
-"""N-grams of a run's answers that are counted, at most: about 30 MB."""
+"""N-grams of a run's answers that are counted, at most: some 30 MB if each has one follower."""
 
 _CERTAINTIES = 10
 """Drafts from a run's answers are told apart by tenths of the share of their n-gram's tokens."""

@@ -52,10 +52,11 @@ class ModelRunner:
         self._hidden = torch.empty(0)
 
     def begin(self, prefix: TokenIds, slots: int, length: int) -> None:
-        """Clear the cache, and compute the shared prefix.
+        """Clear the cache, compute the shared prefix, and set the number of slots.
 
         Raises:
-            MemoryError: if several slots would take more than the free memory of a CPU.
+            MemoryError: if several slots would take more than the free memory of a CPU, as far as
+                the prefix shows their size.
         """
         self._cache = RaggedCache(slots, length)
         if prefix:

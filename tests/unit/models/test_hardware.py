@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.models import hardware
 from benchmark.models.hardware import waiting_seconds
+from fakes.resident import resident_bytes
 
 
 @pytest.mark.parametrize(
@@ -51,11 +52,32 @@ def test_freed_memory_is_returned() -> None:
         ctypes.memset(piece, 1, size)
     for piece in pieces[:-1]:
         libc.free(piece)
-    before = _resident()
+    before = resident_bytes()
     hardware.trim_heap()
-    assert before - _resident() > 80e6
+    assert before - resident_bytes() > 80e6
     libc.free(pieces[-1])
 
 
-def _resident() -> int:
-    return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"max": "1000", "current": "900", "stat": "anon 300\ninactive_file 500\n"}, 600),
+        ({"max": "1000", "current": "900", "stat": "anon 300\n"}, None),
+        ({"max": "max", "current": "900", "stat": "inactive_file 500\n"}, None),
+        ({}, None),
+    ],
+)
+def test_free_memory_is_that_of_the_container(
+    files: dict[str, str],
+    free: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was read from files can be used again; without a limit the machine's memory counts."""
+    for name, text in files.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(hardware, "_CGROUP", tmp_path)
+    if free is None:
+        assert hardware.free_memory() > 10**6
+    else:
+        assert hardware.free_memory() == free

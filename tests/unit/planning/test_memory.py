@@ -30,6 +30,7 @@ from benchmark.planning.memory import (
     memory,
     packed_cache_bytes,
     packed_working_bytes,
+    positions_at_once,
     weight_bytes,
     working_bytes,
 )
@@ -316,3 +317,11 @@ def test_more_rows_never_take_less(rows: int, tokens: int) -> None:
 def shape_of_seven() -> ModelShape:
     """Return a small shape with a sliding window in one layer."""
     return ModelShape(7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, (None, 50))
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "positions"), [(50_000, 320), (262_144, 128), (100, 160_000)]
+)
+def test_the_head_reads_its_weights_for_many_positions(vocabulary: int, positions: int) -> None:
+    """As many as have 16 million logits, but at least 128."""
+    assert positions_at_once(vocabulary) == positions

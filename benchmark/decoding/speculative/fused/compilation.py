@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numba
 from numba import extending
-from numba.core.codegen import get_host_cpu_features
 
 from benchmark.models.cache_folder import cache_folder
 from benchmark.models.hardware import cpu_flags
@@ -56,9 +55,14 @@ def forget() -> None:
 numba.config.THREADING_LAYER = "omp"
 
 # LLVM prefers vectors of half the width on processors whose clock slows down with the widest; with
-# torch's products around the kernels it is that slow anyway.
-if "avx512f" in cpu_flags() and numba.config.CPU_FEATURES is None:
-    numba.config.CPU_FEATURES = f"{get_host_cpu_features()},-prefer-256-bit"
+# torch's products around the kernels it is that slow anyway. This holds for all that Numba compiles
+# in the process, if it has not compiled anything yet.
+if "avx512f" in cpu_flags() and not numba.config.CPU_FEATURES:
+    with suppress(ImportError):  # a later Numba, as it is no public function
+        from numba.core.codegen import get_host_cpu_features
+
+        if features := get_host_cpu_features():
+            numba.config.CPU_FEATURES = f"{features},-prefer-256-bit"
 
 # No fastmath: the order of sums is part of a kernel, so that it has the same result in each process
 # and on each processor. (Numba compiles a parallel function twice, into the process and into its

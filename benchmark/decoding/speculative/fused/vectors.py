@@ -95,7 +95,7 @@ class _VectorCode:
             self._builder.store(vector, numbers, align=4)
 
     def prefetch(self, array: Any, value: Any, step: Any, lines: int) -> None:
-        """Ask for the cache lines of a contiguous array from ``step * lines`` on."""
+        """Ask for ``lines`` cache lines of 64 bytes of an array, from line ``step * lines`` on."""
         builder, byte, word = self._builder, ir.IntType(8).as_pointer(), ir.IntType(32)
         whole = self._context.get_value_type(types.intp)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
@@ -186,10 +186,11 @@ def _product_tile(
         soon: Any,
         later: Any,
     ) -> object:
-        """Put ``factors[row + i, first + k] * matrix[k, matrix_column + j]``, summed over k.
+        """Put sums of products into ``sums[row + i, column + j]``, or add them to it.
 
-        The sum is that of ``sums[row + i, column + j]``, for all i below ``rows`` and j below
-        ``columns``. Meanwhile ``soon`` and ``later`` are prefetched.
+        Each is ``factors[row + i, first + k] * matrix[k, matrix_column + j]``, summed over k, for
+        all i below ``rows`` and j below ``columns``. Meanwhile ``soon`` and ``later`` are
+        prefetched, if the tile prefetches.
         """
         number = types.intp
         places = (sums, number, number, factors, number, matrix, number)

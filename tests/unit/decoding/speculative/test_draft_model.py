@@ -133,6 +133,23 @@ def test_predictions_are_those_of_the_definition(steps: list[tuple[Says, int]]) 
             assert prediction.probability == pytest.approx(expected[1], rel=1e-9)
 
 
+def test_sets_of_allowed_tokens_are_learned_apart() -> None:
+    """A source that is right in one state is believed there, and where the same is allowed."""
+    transitions = {0: {1: 0, 2: 0}, 1: {1: 0, 3: 0}, 2: {2: 0, 1: 0}}
+    automaton = Automaton.from_transitions(transitions, 0, {}, EOS)
+    assert automaton.token_sets == ((1, 2), (1, 3))
+    assert automaton.set_of_state == (0, 1, 0)
+    model = DraftModel(automaton, {"a": lambda prompt: lambda text: None})
+    says = _functions({"a": Draft(1)})
+    for _ in range(200):
+        for state, token in ((0, 1), (1, 3)):
+            model.observe(model.predict(says, [], state, {}), [], token)
+    predictions = [model.predict(says, [], state, {}) for state in (0, 1, 2)]
+    probabilities = [one.probability for one in predictions if one]
+    assert probabilities[0] == probabilities[2] > 0.9
+    assert probabilities[1] < 0.1
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_probabilities_are_calibrated(rate: float) -> None:
     """What is said to be right with some probability is right about as often."""

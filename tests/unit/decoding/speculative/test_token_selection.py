@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from benchmark.decoding.speculative import token_selection
 from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import NOT_FINITE, NextTokenRequest
 from benchmark.decoding.speculative.fused.passes import FusedKernels
@@ -31,8 +32,11 @@ class OnlyHead(torch.nn.Module):
 
 
 @pytest.mark.parametrize("fused", [None, FusedKernels()], ids=["torch", "compiled"])
-def test_more_positions_than_one_chunk(fused: FusedKernels | None) -> None:
+def test_more_positions_than_one_chunk(
+    fused: FusedKernels | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Small and large sets of allowed tokens, mixed over three chunks; some logits are NaN."""
+    monkeypatch.setattr(token_selection, "positions_at_once", lambda vocabulary: POSITIONS // 5)
     generator = torch.Generator().manual_seed(0)
     allowed = [range(3), range(10, 140), range(20, VOCABULARY), range(5, 60)]
     steps = tuple(dict.fromkeys(tokens, 0) for tokens in allowed)
