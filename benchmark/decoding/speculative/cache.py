@@ -54,6 +54,8 @@ class RaggedCache:
         """
         self._slots = slots
         self._length = length
+        self._behind = -length % _BLOCK
+        """Tokens behind the last one that fill its block."""
         self.prefix: dict[int, KeyValues] = {}
         self._own: dict[int, KeyValues] = {}
         self._in_blocks: dict[int, KeyValues] = {}
@@ -69,7 +71,7 @@ class RaggedCache:
         Only layers that have a prefix are counted: without one it is 0.
         """
         a_token = sum(one[0, :, 0].nbytes for own in self.prefix.values() for one in own)
-        return self._slots * (self._length + -self._length % _BLOCK) * a_token
+        return self._slots * (self._length + self._behind) * a_token
 
     def first_row(self, slot: int, heads: int) -> int:
         """Return the row of a slot's first position in a layer with this many key heads."""
@@ -103,7 +105,7 @@ class RaggedCache:
         dimension). The caller writes to them. A layer is stored in this way or by :meth:`store`.
         """
         if layer not in self._in_blocks:
-            keys, values = self._allocate(heads, like, -self._length % _BLOCK)
+            keys, values = self._allocate(heads, like, self._behind)
             blocks = keys.view(*keys.shape[:2], -1, like.shape[-1], _BLOCK)
             self._in_blocks[layer] = KeyValues(blocks, values)
         return self._in_blocks[layer]

@@ -97,9 +97,7 @@ class _Completion:
 
     def draft(self, generated: Sequence[int]) -> Draft | None:
         """Return what followed the longest suffix before, and its length as the basis."""
-        common = len(self._text)
-        if self._text != list(generated[:common]):
-            common = common_prefix_length(self._text, generated)
+        common = common_prefix_length(self._text, generated)
         while len(self._text) > common:
             self._text.pop()
             for ngram in _suffixes(self._text):

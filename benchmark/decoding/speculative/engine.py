@@ -30,9 +30,8 @@ from benchmark.decoding.speculative.drafts import (
     prompt_lookup,
 )
 from benchmark.decoding.speculative.fused.choice import NAME, fused_kernels
-from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
-from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
+from benchmark.decoding.speculative.model_runner import ModelRunner, prepared_runner
 from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.decoding.stops import stop_ids
@@ -182,16 +181,14 @@ class SpeculativeEngine:
         pending = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
         with ExitStack() as stack:
             stack.callback(trim_heap)  # of packed weights, of which each engine makes its own
-            stack.enter_context(packed_linears(self._model, self._backend))
-            stack.enter_context(ragged(self._model))
-            if self._fused:
-                stack.enter_context(self._fused.layers(self._model))
-            runner = ModelRunner(
-                self._model,
-                self._rules.automaton,
-                self._cost_model,
-                self._fused,
-                self._backend.row_multiple if self._backend else 1,
+            runner = stack.enter_context(
+                prepared_runner(
+                    self._model,
+                    self._rules.automaton,
+                    self._cost_model,
+                    self._backend,
+                    self._fused,
+                )
             )
             scheduler = Scheduler(
                 runner,

@@ -1,7 +1,7 @@
 """Runs the passes of the speculative engine on a transformers model."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import Batch, NextTokenRequest
 from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
+from benchmark.decoding.speculative.linears import packed_linears
+from benchmark.decoding.speculative.matmul_backends import MatmulBackend
 from benchmark.decoding.speculative.passes import NAME, AttentionPass, PrefixPass, RowsPass
 from benchmark.decoding.speculative.token_selection import OutputHead, TokenSelector
 from benchmark.decoding.speculative.transfers import on_device
@@ -116,6 +118,27 @@ def hidden_states(
     )
     hidden: torch.Tensor = output.last_hidden_state[0]
     return hidden
+
+
+@contextmanager
+def prepared_runner(
+    model: "PreTrainedModel",
+    automaton: Automaton,
+    cost_model: CostModel,
+    backend: MatmulBackend | None,
+    fused: "FusedKernels | None",
+) -> Iterator[ModelRunner]:
+    """Let the model use a backend's products, ragged attention and kernels; restore it afterwards.
+
+    Without ``backend`` or ``fused`` its own products or layers remain.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(packed_linears(model, backend))
+        stack.enter_context(ragged(model))
+        if fused:
+            stack.enter_context(fused.layers(model))
+        row_multiple = backend.row_multiple if backend else 1
+        yield ModelRunner(model, automaton, cost_model, fused, row_multiple)
 
 
 @contextmanager

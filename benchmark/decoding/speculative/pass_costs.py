@@ -5,7 +5,6 @@ The seconds of a pass are (fixed + per_row * sequences + tokens) * seconds per t
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from itertools import count, islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,9 +15,8 @@ from benchmark.decoding.speculative.automaton import Automaton
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cost_model import CostModel
 from benchmark.decoding.speculative.fused.choice import fused_kernels
-from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
-from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
+from benchmark.decoding.speculative.model_runner import prepared_runner
 from benchmark.models.gpus import synchronize
 
 if TYPE_CHECKING:
@@ -71,14 +69,10 @@ def passes(
     cost_model = CostModel.on(model.device.type, max(rows for rows, _ in _SIZES))
     backend = matmul_backend_for(model, say=say)
     fused = fused_kernels(model.device, model.dtype)
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode())
-        stack.enter_context(packed_linears(model, backend))
-        stack.enter_context(ragged(model))
-        if fused:
-            stack.enter_context(fused.layers(model))
-        multiple = backend.row_multiple if backend else 1
-        runner = ModelRunner(model, automaton, cost_model, fused, multiple)
+    with (
+        torch.inference_mode(),
+        prepared_runner(model, automaton, cost_model, backend, fused) as runner,
+    ):
         ids = (number % 40 + 3 for number in count())  # that every vocabulary has
         runner.begin(tuple(islice(ids, _PREFIX)), cost_model.rows, longest)
         runs: dict[tuple[int, int], Callable[[], object]] = {}

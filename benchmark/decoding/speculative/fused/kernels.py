@@ -173,6 +173,18 @@ def _exponentiate(scores: Any, first: int, end: int) -> Any:
 
 
 @compiled
+def _scale_queries(
+    queries: Any, start: int, first: int, group: int, rows: int, scaling: Any, scaled: Any
+) -> None:
+    """Scale the queries of ``group`` heads from ``first`` on; the last row is repeated behind."""
+    for i in range(scaled.shape[0]):
+        row = min(i, rows - 1)
+        query = queries[start + row // group, first + row % group]
+        for d in range(scaled.shape[1]):
+            scaled[i, d] = wide(query[d]) * scaling
+
+
+@compiled
 def _attend_item(
     item: Any,
     head: int,
@@ -203,11 +215,7 @@ def _attend_item(
     sums = np.zeros((padded, width), np.float32)
     normalizer = np.empty(padded, np.float32)
     divisor = np.empty(padded, np.float32)
-    for i in range(padded):
-        row = min(i, rows - 1)
-        query = queries[start + row // group, head * group + row % group]
-        for d in range(width):
-            scaled[i, d] = wide(query[d]) * scaling
+    _scale_queries(queries, start, head * group, group, rows, scaling, scaled)
     for number in range(blocks):
         next_keys = slot_keys[min(number + 1, blocks - 1)]
         own_values = slot_values[number * block : (number + 1) * block]

@@ -20,6 +20,7 @@ from benchmark.decoding.speculative.model_runner import ModelRunner, ragged
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from fakes.flash_operator import flash_operator
 from fakes.host_waits import HostWaits
+from fakes.naive_attention import naive_attention
 from fakes.tiny_models import tiny_model
 from fakes.window_shares import OWN, PREFIX, expected_shares, window_shares
 
@@ -34,18 +35,6 @@ def _kernel() -> Iterator[None]:
         attention_choice.cache_clear()
         yield
     attention_choice.cache_clear()
-
-
-def naive(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None
-) -> torch.Tensor:
-    """Return causal attention of a sequence in float64, shapes (tokens, heads, width)."""
-    tokens, heads, _ = query.shape
-    key, value = (t.double().repeat_interleave(heads // t.shape[1], 1) for t in (key, value))
-    distance = torch.arange(tokens)[:, None] - torch.arange(tokens)
-    hidden = (distance < 0) if window is None else (distance < 0) | (distance >= window)
-    scores = torch.einsum("qhd,khd->hqk", query.double(), key) * 0.4
-    return torch.einsum("hqk,khd->qhd", scores.masked_fill(hidden, -torch.inf).softmax(-1), value)
 
 
 @given(
@@ -76,7 +65,7 @@ def test_packed_rows_are_independent(
     parameters = ScoreParameters(0.4, None, window)
     shared, rows = draw(prefix), [draw(length) for length in lengths]
     sequences = [[torch.cat(pair) for pair in zip(shared, row, strict=True)] for row in rows]
-    expected = [naive(query, key, value, window) for query, key, value in sequences]
+    expected = [naive_attention(query, key, value, window, 0.4) for query, key, value in sequences]
     cache = RaggedCache(len(rows), max(lengths))
     if prefix:
         query, key, value = shared
@@ -128,7 +117,7 @@ def test_shared_tokens_are_written_to_every_slot() -> None:
         0, query, key.transpose(0, 1), value.transpose(0, 1), ScoreParameters(0.4, None, None)
     )
     for tokens in ([0, 1], [0, 2]):
-        reference = naive(query[tokens], key[tokens], value[tokens], None)
+        reference = naive_attention(query[tokens], key[tokens], value[tokens], None, 0.4)
         torch.testing.assert_close(output[tokens].double(), reference, atol=0.03, rtol=0.01)
 
 

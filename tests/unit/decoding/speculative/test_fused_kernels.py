@@ -38,6 +38,7 @@ from benchmark.decoding.speculative.fused.vectors import (
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from benchmark.errors import ModelError
 from fakes.kernel_digest import kernel_digest
+from fakes.naive_attention import naive_attention
 
 ROOT = Path(__file__).parents[4]
 
@@ -196,7 +197,7 @@ def test_products(rows: int, columns: int, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("rows", "columns"), [(4, 32), (8, 32), (12, 64), (20, 96)])
 def test_products_in_place_of_others(rows: int, columns: int, dtype: torch.dtype) -> None:
-    """What was there does not count; numbers beside the columns stay."""
+    """What was there does not count; numbers outside the columns stay."""
     generator = torch.Generator().manual_seed(0)
     factors = torch.randn(rows, 5, generator=generator).numpy()
     matrix = torch.randn(5, columns, generator=generator).to(dtype)
@@ -325,18 +326,6 @@ def test_rotation_is_that_of_transformers(dtype: torch.dtype) -> None:
                 torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
 
 
-def _naive_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None
-) -> torch.Tensor:
-    """Return causal attention of a sequence in float64, shapes (tokens, heads, width)."""
-    tokens, heads, _ = query.shape
-    key, value = (t.double().repeat_interleave(heads // t.shape[1], 1) for t in (key, value))
-    distance = torch.arange(tokens)[:, None] - torch.arange(tokens)
-    hidden = (distance < 0) if window is None else (distance < 0) | (distance >= window)
-    scores = torch.einsum("qhd,khd->hqk", query.double(), key) * 0.2
-    return torch.einsum("hqk,khd->qhd", scores.masked_fill(hidden, -torch.inf).softmax(-1), value)
-
-
 Tensors = Sequence[torch.Tensor]
 """Queries, keys and values of a sequence, shape (tokens, heads, width)."""
 
@@ -402,7 +391,7 @@ def test_attention_is_naive_attention(
     expected = []
     for row in rows:
         query, key, value = (torch.cat(pair) for pair in zip(shared, row, strict=True))
-        expected.append(_naive_attention(query, key, value, window)[prefix:])
+        expected.append(naive_attention(query, key, value, window, 0.2)[prefix:])
     for (slot, first, end), result in zip(parts, results, strict=True):
         own = expected[slot][first:end]
         torch.testing.assert_close(result.double(), own, atol=near, rtol=near)
@@ -480,7 +469,7 @@ def test_shared_tokens_are_written_to_every_slot() -> None:
         RaggedCache(2, 4), batch, CostModel(9, 9, 0, 0, 4, 4), fused=FusedKernels()
     ).attend(0, query, key.transpose(0, 1), value.transpose(0, 1), ScoreParameters(0.2, None, None))
     for tokens in ([0, 1], [0, 2]):
-        reference = _naive_attention(query[tokens], key[tokens], value[tokens], None)
+        reference = naive_attention(query[tokens], key[tokens], value[tokens], None, 0.2)
         torch.testing.assert_close(output[tokens].double(), reference, atol=1e-5, rtol=1e-5)
     assert not output[3].any()
 
