@@ -59,6 +59,7 @@ class RaggedCache:
         self.prefix: dict[int, KeyValues] = {}
         self._own: dict[int, KeyValues] = {}
         self._in_blocks: dict[int, KeyValues] = {}
+        self._prefix_in_blocks: dict[int, KeyValues] = {}
 
     def store_prefix(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeyValues:
         """Store the keys and values of the prefix, shape (key heads, tokens, head dimension)."""
@@ -109,6 +110,20 @@ class RaggedCache:
             blocks = keys.view(*keys.shape[:2], -1, like.shape[-1], _BLOCK)
             self._in_blocks[layer] = KeyValues(blocks, values)
         return self._in_blocks[layer]
+
+    def prefix_in_blocks(self, layer: int, heads: int, like: torch.Tensor) -> KeyValues:
+        """Return a layer's prefix in the form of :meth:`in_blocks` with one slot, in float32.
+
+        Its values are not padded. Without a prefix there are no blocks and no values.
+        """
+        if layer not in self._prefix_in_blocks:
+            nothing = like.new_empty(1, heads, 0, like.shape[-1])
+            keys, values = self.prefix.get(layer, KeyValues(nothing, nothing))
+            padded = torch.nn.functional.pad(keys.float(), (0, 0, 0, -keys.shape[2] % _BLOCK))
+            blocks = padded.view(1, heads, -(-keys.shape[2] // _BLOCK), _BLOCK, keys.shape[3])
+            blocks = blocks.transpose(3, 4)
+            self._prefix_in_blocks[layer] = KeyValues(blocks.contiguous(), values.float())
+        return self._prefix_in_blocks[layer]
 
     def copy(self, copies: Sequence[CacheCopy]) -> None:
         """Copy the first positions of slots to other slots, in order."""

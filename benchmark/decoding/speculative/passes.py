@@ -221,9 +221,9 @@ class RowsPass:
             query,
             KeyValues(key.transpose(0, 1), value.transpose(0, 1)),
             self._cache.in_blocks(layer, key.shape[0], key),
+            self._cache.prefix_in_blocks(layer, key.shape[0], key),
             self._fused_plan,
             parameters,
-            self._attend_to_prefix(layer, query, _head_counts(query, key), parameters),
         )
 
     def _attend_by_kernel(

@@ -4,17 +4,17 @@ All arrays are contiguous, as each layout is compiled by itself. bfloat16 number
 their bits (see :mod:`benchmark.decoding.speculative.fused.numbers`).
 """
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import prange
 
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
-from benchmark.decoding.speculative.fused.numbers import bits_of, exp, float_of, rounded, wide
+from benchmark.decoding.speculative.fused.numbers import bits_of, exp, rounded, wide
 from benchmark.decoding.speculative.fused.vectors import (
     LOW_ROWS,
     add_product,
+    largest,
     put_product,
     sum_of_squares,
     total,
@@ -141,38 +141,6 @@ def rotate(
 
 
 @compiled
-def _largest(numbers: Any) -> Any:
-    """Return the largest of some numbers, which may ignore a NaN.
-
-    The bits of float32 numbers are in their order if those of negative ones are inverted but for
-    the sign. So compared, they are processed many at a time.
-    """
-    best = np.int32(-(2**31))
-    for i in range(numbers.shape[0]):
-        bits = np.int32(bits_of(numbers[i]))
-        order = bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
-        best = max(best, order)
-    return float_of(np.uint32(best ^ ((best >> np.int32(31)) & np.int32(0x7FFFFFFF))))
-
-
-@compiled
-def _exponentiate(scores: Any, first: int, end: int) -> Any:
-    """Replace scores by their exponentials relative to the largest, which is returned.
-
-    Only those from ``first`` to ``end`` count; the others become 0. All are exponentiated, so that
-    they fill whole vectors.
-    """
-    largest = _largest(scores[first:end])
-    scores[:first] = largest
-    scores[end:] = largest
-    for i in range(scores.shape[0]):
-        scores[i] = exp(scores[i] - largest)
-    scores[:first] = np.float32(0.0)
-    scores[end:] = np.float32(0.0)
-    return largest
-
-
-@compiled
 def _scale_queries(
     queries: Any, start: int, first: int, group: int, rows: int, scaling: Any, scaled: Any
 ) -> None:
@@ -185,6 +153,53 @@ def _scale_queries(
 
 
 @compiled
+def _score(
+    scaled: Any, shared_keys: Any, slot_keys: Any, slot_values: Any, blocks: int, scores: Any
+) -> None:
+    """Put the products of queries and keys into ``scores``: of the prefix, then of the slot.
+
+    Meanwhile the slot's keys and values are fetched from memory; the prefix is read for every
+    sequence, so that it is near.
+    """
+    block, behind = slot_keys.shape[2], shared_keys.shape[0]
+    for number in range(behind):
+        soon = min(number, blocks - 1)
+        soon_keys, soon_values = slot_keys[soon], slot_values[soon * block : (soon + 1) * block]
+        put_product(
+            scores, number * block, block, scaled, shared_keys[number], soon_keys, soon_values
+        )
+    for number in range(blocks):
+        soon_keys = slot_keys[min(number + 1, blocks - 1)]
+        own_keys, own_values = slot_keys[number], slot_values[number * block : (number + 1) * block]
+        column = (behind + number) * block
+        put_product(scores, column, block, scaled, own_keys, soon_keys, own_values)
+
+
+@compiled
+def _exponentiate(scores: Any, first: int, shared: int, own: int, end: int) -> Any:
+    """Replace scores by their exponentials relative to the largest, and return their sum.
+
+    Only those from ``first`` to ``shared`` and from ``own`` to ``end`` count; the others become 0.
+    """
+    hidden = np.float32(-np.inf)
+    scores[:first] = hidden
+    scores[shared:own] = hidden
+    scores[end:] = hidden
+    top = largest(scores)
+    for i in range(scores.shape[0]):
+        scores[i] = exp(scores[i] - top)
+    return total(scores)
+
+
+@compiled
+def _add_values(weights: Any, first: int, values: Any, length: int, sums: Any) -> None:
+    """Add values, times their weights from column ``first`` on, to the sums of all queries."""
+    for start in range(0, length, _NEAR):
+        near_values = values[start : min(start + _NEAR, length)]
+        add_product(sums, 0, sums.shape[1], weights, first + start, near_values)
+
+
+@compiled
 def _attend_item(
     item: Any,
     head: int,
@@ -193,56 +208,40 @@ def _attend_item(
     values: Any,
     scaling: Any,
     window: int,
-    prefix: Any,
-    normalizers: Any,
+    prefix_keys: Any,
+    prefix_values: Any,
     out: Any,
 ) -> None:
     """Attend from some tokens of one sequence, and from the heads of one key head's group.
 
     Row r is head r % group of token r // group; behind the last row the last one is repeated, up to
-    a multiple of four.
+    a multiple of four. Keys are scored in whole blocks: those behind the last key of the prefix or
+    the slot are there, and get no weight. Of a prefix of 40 tokens and a slot with 5, the columns
+    are 0 to 39 and, behind two blocks of 32, 64 to 68.
     """
     slot, start, count, position = item[0], item[1], item[2], item[3]
-    group, width = queries.shape[1] // keys.shape[1], queries.shape[2]
-    slot_keys, slot_values = keys[slot, head], values[slot, head]
-    rows, length, like = count * group, position + count, queries[0, 0, 0]
+    group, width, like = queries.shape[1] // keys.shape[1], queries.shape[2], queries[0, 0, 0]
+    shared, length, rows = prefix_values.shape[1], position + count, count * group
     padded = (rows + LOW_ROWS - 1) // LOW_ROWS * LOW_ROWS
-    # Whole blocks of keys: those behind the last one are there, and get no weight.
-    block = slot_keys.shape[2]
-    blocks = (length + block - 1) // block
+    block = keys.shape[4]
+    begin, blocks = prefix_keys.shape[1] * block, (length + block - 1) // block
     scaled = np.empty((padded, width), np.float32)
-    scores = np.empty((padded, blocks * block), np.float32)
+    scores = np.empty((padded, begin + blocks * block), np.float32)
     sums = np.zeros((padded, width), np.float32)
-    normalizer = np.empty(padded, np.float32)
-    divisor = np.empty(padded, np.float32)
+    divisors = np.empty(padded, np.float32)
     _scale_queries(queries, start, head * group, group, rows, scaling, scaled)
-    for number in range(blocks):
-        next_keys = slot_keys[min(number + 1, blocks - 1)]
-        own_values = slot_values[number * block : (number + 1) * block]
-        own_keys = slot_keys[number]
-        put_product(scores, number * block, block, scaled, own_keys, next_keys, own_values)
+    _score(scaled, prefix_keys[head], keys[slot, head], values[slot, head], blocks, scores)
     for i in range(padded):
         own = position + min(i, rows - 1) // group + 1
-        largest = _exponentiate(scores[i], max(0, own - window), own)
-        divisor[i] = total(scores[i])
-        normalizer[i] = largest + np.float32(math.log(divisor[i]))
-    for first in range(0, length, _NEAR):
-        near_values = slot_values[first : min(first + _NEAR, length)]
-        add_product(sums, 0, width, scores, first, near_values)
+        first = max(0, shared + own - window)
+        own_first = begin + max(0, first - shared)
+        divisors[i] = _exponentiate(scores[i], min(first, shared), shared, own_first, begin + own)
+    _add_values(scores, 0, prefix_values[head], shared, sums)
+    _add_values(scores, begin, values[slot, head], length, sums)
     for i in range(rows):
-        token, member = start + i // group, i % group
-        result = out[token, head * group + member]
-        if prefix.shape[0] > 0:
-            apart = normalizers[member, token, head] - normalizer[i]
-            apart = np.float32(80.0) if apart > np.float32(80.0) else apart
-            share = np.float32(1.0) / (np.float32(1.0) + exp(apart))
-            others = prefix[member, token, head]
-            rest, factor = np.float32(1.0) - share, share / divisor[i]
-            for d in range(width):
-                result[d] = rounded(sums[i, d] * factor + wide(others[d]) * rest, like)
-        else:
-            for d in range(width):
-                result[d] = rounded(sums[i, d] / divisor[i], like)
+        result = out[start + i // group, head * group + i % group]
+        for d in range(width):
+            result[d] = rounded(sums[i, d] / divisors[i], like)
 
 
 @parallel
@@ -256,14 +255,13 @@ def attend(
     values: "Array",
     scaling: np.float32,
     window: int,
-    prefix: "Array",
-    normalizers: "Array",
+    prefix_keys: "Array",
+    prefix_values: "Array",
     out: "Array",
 ) -> None:
-    """Store a pass's keys and values in the slots, and attend to the slots and to the prefix.
+    """Store a pass's keys and values in the slots, and attend to the prefix and the slots.
 
-    A token attends to its own slot up to itself; what it found in the prefix is merged with that by
-    their softmax normalizers (see :mod:`benchmark.decoding.speculative.attention`).
+    A token attends to the prefix, and to its own slot up to itself.
 
     Args:
         queries: shape (tokens, heads, head dimension).
@@ -277,9 +275,9 @@ def attend(
         values: of the slots, shape (slots, key heads, length, head dimension).
         scaling: what scores are multiplied by.
         window: how many of the last tokens a token sees, itself included.
-        prefix: attention to the prefix, shape (group, tokens, key heads, head dimension); no
-            groups if there is no prefix.
-        normalizers: of ``prefix``, shape (group, tokens, key heads), in float32.
+        prefix_keys: in float32, shape (key heads, blocks, head dimension, block); no blocks if
+            there is no prefix.
+        prefix_values: in float32, shape (key heads, tokens, head dimension).
         out: takes the result, shape (tokens, heads, head dimension); tokens without an item keep
             theirs.
     """
@@ -299,8 +297,8 @@ def attend(
             values,
             scaling,
             window,
-            prefix,
-            normalizers,
+            prefix_keys,
+            prefix_values,
             out,
         )
 

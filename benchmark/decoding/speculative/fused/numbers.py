@@ -105,22 +105,22 @@ def _rounded_overload(number: Any, like: Any) -> Any:  # noqa: ARG001
 
 @compiled
 def exp(number: Any) -> Any:
-    """Return e to a float32 of at most 88, to 3 units in the last place; below -87 it is e**-87.
+    """Return e to a float32 of at most 88, to 3 units in the last place; 0 below -87, NaN for NaN.
 
     e**x is 2**n * e**r with n the whole number next to x / ln 2, and r at most ln 2 / 2, for which
     a polynomial does (the coefficients are those of the Cephes library). ln 2 is subtracted in two
-    parts, so that r is exact. NaN stays NaN.
+    parts, so that r is exact. Adding 1.5 * 2**23 rounds to a whole number, which is then in the
+    last bits of the sum: moved to the exponent's place, they make 2**n.
     """
-    low = np.float32(-87.0) if number < np.float32(-87.0) else number
-    scaled = low * np.float32(1.44269504)
-    half = np.float32(0.5) if scaled > np.float32(0.0) else np.float32(-0.5)
-    whole = np.int32(scaled + half)
-    rest = multiply_add(np.float32(whole), np.float32(-0.693359375), low)
-    rest = multiply_add(np.float32(whole), np.float32(2.12194440e-4), rest)
+    shifted = multiply_add(number, np.float32(1.44269504), np.float32(12582912.0))
+    whole = shifted - np.float32(12582912.0)
+    rest = multiply_add(whole, np.float32(-0.693359375), number)
+    rest = multiply_add(whole, np.float32(2.12194440e-4), rest)
     power = multiply_add(np.float32(1.9875691500e-4), rest, np.float32(1.3981999507e-3))
     power = multiply_add(power, rest, np.float32(8.3334519073e-3))
     power = multiply_add(power, rest, np.float32(4.1665795894e-2))
     power = multiply_add(power, rest, np.float32(1.6666665459e-1))
     power = multiply_add(power, rest, np.float32(5.0000001201e-1))
     power = multiply_add(power * rest, rest, rest) + np.float32(1.0)
-    return power * float_of(np.uint32(np.uint32(whole + np.int32(127)) << np.uint32(23)))
+    scale = float_of(np.uint32((bits_of(shifted) << np.uint32(23)) + np.uint32(0x3F800000)))
+    return np.float32(0.0) if number < np.float32(-87.0) else power * scale

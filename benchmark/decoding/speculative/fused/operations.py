@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import torch
 
-from benchmark.decoding.speculative.attention import PartialAttention, ScoreParameters
+from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import Batch, RowSpan
 from benchmark.decoding.speculative.cache import KeyValues
 from benchmark.decoding.speculative.fused import kernels
@@ -44,7 +44,7 @@ class FusedPlan:
 def plan_fused(batch: Batch, threads: int) -> FusedPlan:
     """Return the plan of a batch for this number of threads."""
     pieces = [piece for span in batch.spans for piece in _split(span)]
-    pieces.sort(key=_work, reverse=True)
+    pieces.sort(key=lambda piece: _work(piece, batch.prefix), reverse=True)
     # Each thread takes neighbouring items. Of two threads, one gets the first, third, fifth piece.
     dealt = [piece for thread in range(threads) for piece in pieces[thread::threads]]
     return FusedPlan(
@@ -72,8 +72,8 @@ def _split(span: RowSpan) -> list[RowSpan]:
     ]
 
 
-def _work(span: RowSpan) -> int:
-    return span.length * (span.position + span.length)
+def _work(span: RowSpan, prefix: int) -> int:
+    return span.length * (prefix + span.position + span.length)
 
 
 def _start_threads() -> None:
@@ -140,19 +140,19 @@ def attend(
     query: torch.Tensor,
     new: KeyValues,
     stored: KeyValues,
+    prefix: KeyValues,
     plan: FusedPlan,
     parameters: ScoreParameters,
-    to_prefix: PartialAttention | None,
 ) -> torch.Tensor:
-    """Return attention to the slots and to the prefix, shape (tokens, heads, head dimension).
+    """Return attention to the prefix and the slots, shape (tokens, heads, head dimension).
 
     Args:
         query: shape (tokens, heads, head dimension), contiguous.
         new: the pass's keys and values, shape (tokens, key heads, head dimension) each.
         stored: the slots, as :meth:`RaggedCache.in_blocks` has them.
+        prefix: as :meth:`RaggedCache.prefix_in_blocks` has it.
         plan: the pass.
         parameters: how keys are scored; without a soft cap.
-        to_prefix: attention to the prefix, rows of which are the heads of a group.
     """
     if (
         new.keys.shape != new.values.shape
@@ -163,7 +163,6 @@ def attend(
         raise ModelError("its keys and values are not of the kind that the kernels take")
     out = torch.empty_like(query)
     out[plan.tokens :] = 0
-    prefix, normalizers = to_prefix or _no_prefix(query.dtype)
     kernels.attend(
         _array(query),
         _array(new.keys.contiguous()),
@@ -174,8 +173,8 @@ def attend(
         _array(stored.values),
         np.float32(parameters.scaling),
         parameters.window or _UNLIMITED,
-        _array(prefix.contiguous()),
-        _array(normalizers.contiguous()),
+        _array(prefix.keys[0]),
+        _array(prefix.values[0]),
         _array(out),
     )
     return out
@@ -206,10 +205,6 @@ class AllowedTokens:
             _array(out),
         )
         return out
-
-
-def _no_prefix(dtype: torch.dtype) -> Sequence[torch.Tensor]:
-    return torch.empty(0, 0, 0, 0, dtype=dtype), torch.empty(0, 0, 0)
 
 
 def _array(tensor: torch.Tensor) -> "NDArray[Any]":

@@ -1,10 +1,12 @@
-"""Sums and products of vectors of 16 numbers, in a fixed order; import it only with Numba.
+"""Sums, maxima and products of vectors of 16 numbers, in a fixed order; import it only with Numba.
 
 They are written in LLVM's instructions. From loops over single numbers the compiler makes vectors
 only if it may choose the order of a sum, and it does not keep a tile of a product in registers.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -17,6 +19,9 @@ from benchmark.models.hardware import cpu_flags
 
 _LANES = 16
 """Numbers in the longest vector of a processor, in float32; others take several."""
+
+_CHAINS = 4
+"""Vectors of results of a reduction, so that each need not wait for the one before."""
 
 _IS_WIDE = "avx512f" in cpu_flags()
 _ROWS, _COLUMNS, LOW_ROWS = (8, 32, 4) if _IS_WIDE else (4, 16, 4)
@@ -46,15 +51,23 @@ class _VectorCode:
         matrix = self._context.make_array(array)(self._context, self._builder, value)
         return cgutils.unpack_tuple(self._builder, matrix.shape, 2)[0]
 
-    def total(self, vector: Any) -> Any:
-        """Return the sum of a vector's numbers: of its halves, then of the halves of that, ..."""
+    def across(self, combine: Callable[[Any, Any], Any], vector: Any) -> Any:
+        """Return a vector's numbers combined: its halves, then the halves of that, ..."""
         builder, half = self._builder, _LANES // 2
         while half:
             shuffled = [min(i + half, _LANES - 1) for i in range(_LANES)]
             order = ir.Constant(self._words, shuffled)
-            vector = builder.fadd(vector, builder.shuffle_vector(vector, vector, order))
+            vector = combine(vector, builder.shuffle_vector(vector, vector, order))
             half //= 2
         return builder.extract_element(vector, ir.IntType(32)(0))
+
+    def add(self, one: Any, other: Any) -> Any:
+        """Return the sums of the numbers of two vectors."""
+        return self._builder.fadd(one, other)
+
+    def larger(self, one: Any, other: Any) -> Any:
+        """Return the larger of each two numbers of two vectors, of a NaN and another the first."""
+        return self._builder.select(self._builder.fcmp_ordered(">", other, one), other, one)
 
     def variable(self, value: Any) -> Any:
         """Return the address of a variable with this value, which LLVM keeps in a register."""
@@ -94,8 +107,9 @@ class _VectorCode:
             numbers = self._builder.bitcast(address, self._floats.as_pointer())
             self._builder.store(vector, numbers, align=4)
 
-    def prefetch(self, array: Any, value: Any, step: Any, lines: int) -> None:
-        """Ask for ``lines`` cache lines of 64 bytes of an array, from line ``step * lines`` on."""
+    def prefetch(self, array: Any, value: Any, row: Any) -> None:
+        """Ask for row ``row`` of an array of 32 numbers a row: one cache line, or two."""
+        lines = 1 if array.dtype == types.uint16 else 2
         builder, byte, word = self._builder, ir.IntType(8).as_pointer(), ir.IntType(32)
         whole = self._context.get_value_type(types.intp)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
@@ -104,7 +118,7 @@ class _VectorCode:
             self._context.make_array(array)(self._context, builder, value).data, byte
         )
         for line in range(lines):
-            number = builder.add(builder.mul(step, whole(lines)), whole(line))
+            number = builder.add(builder.mul(row, whole(lines)), whole(line))
             start = builder.gep(data, [builder.mul(number, whole(64))])
             builder.call(function, [start, word(0), word(2), word(1)])
 
@@ -113,43 +127,72 @@ class _VectorCode:
         return [self._builder.gep(start, [whole(place)]) for place in self.places]
 
 
-def _vector_total(*, squares: bool) -> Callable[[Any], Any]:
-    """Return a function that sums the numbers of whole vectors of a row, or their squares."""
+_Step = Callable[[_VectorCode, Any, Any], Any]
+"""Combines a vector of results with the next numbers of a row."""
+
+
+def _reduction(first: float, step: _Step, across: _Step) -> Callable[[Any], Any]:
+    """Return a function that combines the whole vectors of a row, and the numbers of the result."""
 
     @intrinsic
-    def whole_total(_context: object, row: Any) -> object:
-        """Return the sum over all numbers but the last ones, which fill no vector."""
+    def reduced(_context: object, row: Any) -> object:
+        """Combine all numbers but the last ones, which fill no vector."""
 
         def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
             code = _VectorCode(context, builder)
             array = context.make_array(row)(context, builder, arguments[0])
             whole = context.get_value_type(types.intp)
             vectors = builder.udiv(builder.extract_value(array.shape, 0), whole(_LANES))
-            sums = code.variable(code.repeated(ir.FloatType()(0.0)))
-            with cgutils.for_range(builder, vectors) as loop:
-                start = builder.gep(array.data, [builder.mul(loop.index, whole(_LANES))])
+            results = [code.variable(code.repeated(ir.FloatType()(first))) for _ in range(_CHAINS)]
+            fours = builder.udiv(vectors, whole(_CHAINS))
+
+            def combine(index: Any, result: Any) -> None:
+                start = builder.gep(array.data, [builder.mul(index, whole(_LANES))])
                 (part,) = code.load(start, is_bfloat16=row.dtype == types.uint16)
-                sum_now = builder.load(sums)
-                more = (
-                    code.multiply_add(part, part, sum_now)
-                    if squares
-                    else builder.fadd(part, sum_now)
-                )
-                builder.store(more, sums)
-            return code.total(builder.load(sums))
+                builder.store(step(code, builder.load(result), part), result)
+
+            with cgutils.for_range(builder, fours) as loop:
+                for i, result in enumerate(results):
+                    index = builder.add(builder.mul(loop.index, whole(_CHAINS)), whole(i))
+                    combine(index, result)
+            with cgutils.for_range(
+                builder, vectors, start=builder.mul(fours, whole(_CHAINS))
+            ) as loop:
+                combine(loop.index, results[0])
+            parts = [builder.load(result) for result in results]
+            while len(parts) > 1:
+                parts = [across(code, *pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
+            return code.across(partial(across, code), parts[0])
 
         return types.float32(row), generate
 
-    return whole_total
+    return reduced
 
 
-_whole_sum = _vector_total(squares=False)
-_whole_squares = _vector_total(squares=True)
+_whole_sum = _reduction(0.0, _VectorCode.add, _VectorCode.add)
+_whole_squares = _reduction(
+    0.0, lambda code, sums, part: code.multiply_add(part, part, sums), _VectorCode.add
+)
+_whole_largest = _reduction(-math.inf, _VectorCode.larger, _VectorCode.larger)
+
+
+@compiled
+def largest(row: Any) -> Any:
+    """Return the largest of a row's numbers, without those that are NaN."""
+    result = _whole_largest(row)
+    for i in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
+        number = wide(row[i])
+        result = number if number > result else result  # max would take a NaN
+    return result
 
 
 @compiled
 def total(row: Any) -> Any:
-    """Return the sum of a row's numbers: of each sixteenth one, then of these sums."""
+    """Return the sum of a row's numbers: of each 64th one, then of these sums.
+
+    Whole vectors of 16 behind the last 64 numbers are added to the first of them, and the numbers
+    behind these one by one.
+    """
     result = _whole_sum(row)
     for i in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
         result += wide(row[i])
@@ -207,7 +250,7 @@ def _product_tile(
             with cgutils.for_range(builder, code.length(matrix, of)) as loop:
                 if prefetches:
                     for kind, array in zip((soon, later), following, strict=True):
-                        code.prefetch(kind, array, loop.index, 1 if is_bfloat16 else 2)
+                        code.prefetch(kind, array, loop.index)
                 start = code.row(matrix, of, loop.index, 0, matrix_column)
                 parts = code.load(start, is_bfloat16=is_bfloat16)
                 for scalar, row_totals in zip(scalars, totals, strict=True):
@@ -239,7 +282,7 @@ def put_product(
 
     These are ``columns`` columns from ``column`` on, a multiple of 32. The number of rows is one of
     :data:`LOW_ROWS`. Meanwhile ``soon`` and ``later``, matrices with as many numbers as ``matrix``,
-    are fetched from memory, as they will be read next.
+    are fetched from memory, as they will be read soon.
     """
     row = 0
     while row < sums.shape[0]:

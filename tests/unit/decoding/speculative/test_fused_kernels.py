@@ -31,6 +31,7 @@ from benchmark.decoding.speculative.fused.operations import AllowedTokens, plan_
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.fused.vectors import (
     add_product,
+    largest,
     put_product,
     sum_of_squares,
     total,
@@ -73,7 +74,7 @@ def _exp_all(numbers: Array, out: Array) -> None:
 
 @compiled
 def _totals(row: Array, out: Array) -> None:
-    out[0], out[1] = total(row), sum_of_squares(row)
+    out[0], out[1], out[2] = total(row), sum_of_squares(row), largest(row)
 
 
 @compiled
@@ -116,7 +117,7 @@ def test_rounding_is_torchs() -> None:
 
 
 def test_exp() -> None:
-    """It is within 4e-7 of e to the number, not below e to -87, and NaN for NaN."""
+    """It is within 4e-7 of e to the number, 0 below e to -87, and NaN for any NaN."""
     numbers = np.concatenate(
         [np.linspace(-87, 88, 200_001), np.linspace(-1, 1, 50_001), [0.0, -0.0, 1e-40, -1e-40]]
     ).astype(np.float32)
@@ -124,12 +125,12 @@ def test_exp() -> None:
     _exp_all(numbers, result)
     expected = np.exp(numbers.astype(np.float64))
     assert (np.abs(result - expected) / expected).max() <= 4e-7
-    outside = np.array([-87.0, -87.1, -100.0, -1e30, -np.inf, np.nan, -np.nan], np.float32)
+    low = np.array([np.nextafter(np.float32(-87), -np.float32(88)), -100, -1e30, -np.inf])
+    outside = np.concatenate([low.astype(np.float32), np.array(SPECIAL, np.uint32).view("f4")])
     edges = np.empty_like(outside)
     _exp_all(outside, edges)
-    assert (edges[:5] == edges[0]).all()
-    assert edges[0] == pytest.approx(math.exp(-87), rel=4e-7)
-    assert np.isnan(edges[5:]).all()
+    assert (edges[: len(low)] == 0).all()
+    assert np.isnan(edges[np.isnan(outside)]).all()
 
 
 def _nearest(exact: Fraction) -> np.float32:
@@ -148,13 +149,18 @@ def _multiply_add(one: np.float32, two: np.float32, three: np.float32) -> np.flo
 
 
 def _naive_totals(row: Array) -> tuple[np.float32, np.float32]:
-    """Return the sum of a row and of its squares: of each sixteenth number, then of halves."""
+    """Return the sum of a row and of its squares: of each 64th number, then of their halves."""
     whole = len(row) - len(row) % 16
-    sums, squares = np.zeros(16, np.float32), [np.float32(0)] * 16
+    fours = whole - whole % 64
+    sums, squares = np.zeros(64, np.float32), np.zeros(64, np.float32)
     for i, number in enumerate(row[:whole]):
-        sums[i % 16] += number
-        squares[i % 16] = _multiply_add(number, number, squares[i % 16])
-    both = [sums, np.array(squares, np.float32)]
+        place = i % 64 if i < fours else i % 16
+        sums[place] += number
+        squares[place] = _multiply_add(number, number, squares[place])
+    both = []
+    for part in (sums, squares):
+        first, second, third, fourth = part.reshape(4, 16)
+        both.append((first + second) + (third + fourth))
     for half in (8, 4, 2, 1):
         both = [part[:half] + part[half : 2 * half] for part in both]
     result, square = both[0][0], both[1][0]
@@ -167,13 +173,26 @@ def _naive_totals(row: Array) -> tuple[np.float32, np.float32]:
 def test_totals(dtype: torch.dtype) -> None:
     """Sums have the order that is written down, bit for bit, for any length."""
     generator = torch.Generator().manual_seed(0)
-    for length in range(71):
+    for length in (*range(36), *range(60, 71), *range(124, 150)):
         row = (torch.randn(length, generator=generator) * 3).to(dtype)
-        out = np.empty(2, np.float32)
+        out = np.empty(3, np.float32)
         _totals(operations._array(row), out)
-        assert tuple(out) == _naive_totals(row.float().numpy())
+        assert tuple(out[:2]) == _naive_totals(row.float().numpy())
+        assert out[2] == max(row.tolist(), default=-math.inf)
         exact = torch.stack([row.double().sum(), row.double().square().sum()])
-        torch.testing.assert_close(torch.from_numpy(out).double(), exact, rtol=1e-5, atol=1e-5)
+        both = torch.from_numpy(out[:2]).double()
+        torch.testing.assert_close(both, exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 16, 37])
+def test_the_largest_number_is_not_nan(length: int) -> None:
+    """Wherever a NaN is; of nothing else it is the least number there is."""
+    for place in range(length):
+        row = -np.arange(1, length + 1, dtype=np.float32)
+        row[place] = np.nan
+        out = np.empty(3, np.float32)
+        _totals(row, out)
+        assert out[2] == max((x for x in row.tolist() if not math.isnan(x)), default=-math.inf)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -381,6 +400,22 @@ def test_attention_is_naive_attention(
     prefix: int, window: int | None, width: int, group: int, dtype: torch.dtype
 ) -> None:
     """For spans that are split and lengths at the ends of blocks, with and without a prefix."""
+    _compare_with_naive_attention(prefix, window, width, group, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("window", [None, 50])
+@pytest.mark.parametrize("prefix", [31, 32, 33, 129])
+def test_attention_to_prefixes_that_end_at_a_block(
+    prefix: int, window: int | None, dtype: torch.dtype
+) -> None:
+    """Those of one block and of more, shorter and longer than the slots."""
+    _compare_with_naive_attention(prefix, window, 16, 2, dtype)
+
+
+def _compare_with_naive_attention(
+    prefix: int, window: int | None, width: int, group: int, dtype: torch.dtype
+) -> None:
     shared, *rows = _sequences([prefix, *(end for _, end in SPANS)], group, width, dtype)
     attention = _Attention(shared if prefix else None, rows, window)
     before = [(i, 0, end - span) for i, (span, end) in enumerate(SPANS) if span < end]
@@ -638,7 +673,7 @@ def test_a_cache_that_is_too_small_is_refused() -> None:
             tokens,
             KeyValues(tokens, tokens),
             cache.in_blocks(0, 1, tokens)._replace(values=torch.zeros(2, 1, 4, 4)),
+            cache.prefix_in_blocks(0, 1, tokens),
             plan,
             ScoreParameters(1.0, None, None),
-            None,
         )
