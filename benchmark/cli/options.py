@@ -120,7 +120,7 @@ DtypeName = Literal["float32", "bfloat16", "float16"]
 Dtype = Annotated[DtypeName | None, setting("Number format; default: the protocol's.")]
 BatchSize = Annotated[
     int | None,
-    setting("Prompts decoded together; default: the protocol's (32; paper: 1).", metavar="N"),
+    setting("Prompts decoded together; default: the protocol's (64; paper: 1).", metavar="N"),
 ]
 FormatName = Literal["completion", "chat"]
 PromptFormat = Annotated[FormatName, setting("Form of the prompt.")]
