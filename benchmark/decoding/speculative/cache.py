@@ -120,8 +120,8 @@ class RaggedCache:
             nothing = like.new_empty(1, heads, 0, like.shape[-1])
             keys, values = self.prefix.get(layer, KeyValues(nothing, nothing))
             padded = torch.nn.functional.pad(keys.float(), (0, 0, 0, -keys.shape[2] % _BLOCK))
-            blocks = padded.view(1, heads, -(-keys.shape[2] // _BLOCK), _BLOCK, keys.shape[3])
-            blocks = blocks.transpose(3, 4)
+            shape = (1, heads, padded.shape[2] // _BLOCK, _BLOCK, padded.shape[3])
+            blocks = padded.view(shape).transpose(3, 4)
             self._prefix_in_blocks[layer] = KeyValues(blocks.contiguous(), values.float())
         return self._prefix_in_blocks[layer]
 
@@ -150,7 +150,7 @@ def _zeros(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
     to all of them. Few sequences are as long as their slot.
 
     Raises:
-        MemoryError: if the system has no room for so many pages.
+        MemoryError: if the system has no room for the pages.
     """
     if like.device.type != "cpu":
         return like.new_zeros(shape)

@@ -173,7 +173,7 @@ def _naive_totals(row: Array) -> tuple[np.float32, np.float32]:
 def test_totals(dtype: torch.dtype) -> None:
     """Sums have the order that is written down, bit for bit, for any length."""
     generator = torch.Generator().manual_seed(0)
-    for length in (*range(36), *range(60, 71), *range(124, 150)):
+    for length in (*range(71), *range(124, 150)):
         row = (torch.randn(length, generator=generator) * 3).to(dtype)
         out = np.empty(3, np.float32)
         _totals(operations._array(row), out)
