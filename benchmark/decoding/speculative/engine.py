@@ -36,7 +36,7 @@ from benchmark.decoding.speculative.scheduler import Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.decoding.stops import stop_ids
 from benchmark.errors import first_line
-from benchmark.models.hardware import trim_heap
+from benchmark.models.hardware import trim_heap, uncollected
 from benchmark.models.memory_errors import is_out_of_memory
 from benchmark.models.tokenizer import TransformersTokenizer, detokenize
 from benchmark.records import Completion, TokenIds
@@ -181,6 +181,7 @@ class SpeculativeEngine:
         pending = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
         with ExitStack() as stack:
             stack.callback(trim_heap)  # of packed weights, of which each engine makes its own
+            stack.enter_context(uncollected())
             runner = stack.enter_context(
                 prepared_runner(
                     self._model,

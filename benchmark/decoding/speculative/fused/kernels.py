@@ -71,6 +71,35 @@ def normalize(
         _normalize_row(states[row], weight, epsilon, adds_one, rounds, out[row])
 
 
+@parallel
+def add_and_normalize(
+    states: "Array",
+    changes: "Array",
+    weight: "Array",
+    epsilon: np.float32,
+    adds_one: bool,
+    rounds: bool,
+    out: "Array",
+) -> None:
+    """Put the sums of states and changes in place of the changes, and normalize them.
+
+    Args:
+        states: shape (rows, width).
+        changes: shape (rows, width); takes the sums.
+        weight: see :func:`normalize`.
+        epsilon: see :func:`normalize`.
+        adds_one: see :func:`normalize`.
+        rounds: see :func:`normalize`.
+        out: takes the norm of the sums, shape (rows, width).
+    """
+    for row in prange(states.shape[0]):
+        sums = changes[row]
+        like = sums[0]
+        for i in range(sums.shape[0]):
+            sums[i] = rounded(wide(states[row, i]) + wide(sums[i]), like)
+        _normalize_row(sums, weight, epsilon, adds_one, rounds, out[row])
+
+
 @compiled
 def _gate_row(gate: Any, up: Any, is_gelu: Any) -> None:
     like = gate[0]

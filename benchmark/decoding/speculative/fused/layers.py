@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.decoding.speculative.fused import operations
+from benchmark.decoding.speculative.fused.decoder_layers import NormForward, decoder_layers
+from benchmark.decoding.speculative.fused.nearness import is_near
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,9 +32,6 @@ _SIZES = (1.0, 1.0, 1.0, 1.0, 1000.0, 0.0)
 
 For norms there are some whose mean square is epsilon, which show what a norm does with it.
 """
-
-_ROUNDINGS = 8
-"""How many units of rounding a kernel may be off, of a result and its row's root mean square."""
 
 _NORMS = (
     {"adds_one": False, "rounds": True},
@@ -50,13 +49,13 @@ _Maker = Callable[[torch.nn.Module], _Forward]
 def fused_layers(model: "PreTrainedModel") -> Iterator[None]:
     """Let the layers of a model on the CPU use the kernels; restore them afterwards."""
     operations.use_threads()
-    replaced = list(_replacements(model))
     libraries = [sys.modules.get(type(module).__module__) for module in model.modules()]
     namespaces = [vars(library) for library in libraries if hasattr(library, _ROTATION)]
     with ExitStack() as stack:
-        for module, forward in replaced:
-            module.forward = forward
-            stack.callback(delattr, module, "forward")
+        for layers in (_replacements(model), decoder_layers(model)):
+            for module, forward in [*layers]:
+                module.forward = forward
+                stack.callback(delattr, module, "forward")
         for namespace in {id(one): one for one in namespaces}.values():
             # Models of one family may be used in turn, and end in any order.
             own = namespace[_ROTATION]
@@ -126,15 +125,8 @@ def _is_activation(function: Callable[[torch.Tensor], torch.Tensor], is_gelu: bo
 
 def _norm_maker(*, adds_one: bool, rounds: bool) -> _Maker:
     def make(module: torch.nn.Module) -> _Forward:
-        own: _Forward = module.forward
         weight, epsilon = next(module.parameters()).detach(), _epsilon(module) or 0.0
-
-        def forward(states: torch.Tensor) -> torch.Tensor:
-            if states.dtype != weight.dtype or states.shape[-1] != len(weight):
-                return own(states)
-            return operations.normalize(states, weight, epsilon, adds_one=adds_one, rounds=rounds)
-
-        return forward
+        return NormForward(module.forward, operations.Norm(weight, epsilon, adds_one, rounds))
 
     return make
 
@@ -185,16 +177,6 @@ def _width(module: torch.nn.Module) -> int:
     # The weights of a packed layer may be empty.
     layer: Any = getattr(first, "dense", first)
     return int(layer.in_features)
-
-
-def is_near(result: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Return whether two tensors of shape (..., width) are equal but for some roundings."""
-    if result.shape != expected.shape or result.dtype != expected.dtype:
-        return False
-    wide = expected.float()
-    apart = (result.float() - wide).abs()
-    size = wide.abs() + wide.square().mean(-1, keepdim=True).sqrt()
-    return bool((apart <= _ROUNDINGS * torch.finfo(expected.dtype).eps * size).all())
 
 
 class _Rotation:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numba
@@ -48,12 +49,18 @@ def plan_fused(batch: Batch, threads: int) -> FusedPlan:
     # Each thread takes neighbouring items. Of two threads, one gets the first, third, fifth piece.
     dealt = [piece for thread in range(threads) for piece in pieces[thread::threads]]
     return FusedPlan(
-        np.array(batch.writes, np.int64).reshape(-1, 3),
-        np.array(dealt, np.int64).reshape(-1, 4),
+        _table(batch.writes, 3),
+        _table(dealt, 4),
         sum(span.length for span in batch.spans),
         max((write.slot + 1 for write in batch.writes), default=0),
         max((write.position + 1 for write in batch.writes), default=0),
     )
+
+
+def _table(rows: Sequence[tuple[int, ...]], width: int) -> "NDArray[np.int64]":
+    """Return rows of numbers as an array, some ten times as quickly as ``np.array`` does."""
+    numbers = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * width)
+    return numbers.reshape(-1, width)
 
 
 def _split(span: RowSpan) -> list[RowSpan]:
@@ -96,28 +103,41 @@ def thread_count() -> int:
     return min(torch.get_num_threads(), int(numba.config.NUMBA_NUM_THREADS))
 
 
-def normalize(
-    states: torch.Tensor, weight: torch.Tensor, epsilon: float, *, adds_one: bool, rounds: bool
-) -> torch.Tensor:
-    """Return :func:`kernels.normalize` of states of shape (..., width)."""
-    states = states.contiguous()
-    out = torch.empty_like(states)
-    width = states.shape[-1]
-    kernels.normalize(
-        _array(states.view(-1, width)),
-        _array(weight),
-        np.float32(epsilon),
-        adds_one,
-        rounds,
-        _array(out.view(-1, width)),
-    )
-    return out
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A norm by root mean square; the arguments are those of :func:`kernels.normalize`."""
+
+    weight: torch.Tensor
+    epsilon: float
+    adds_one: bool
+    rounds: bool
+
+    def normalize(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the norm of states of shape (..., width)."""
+        states = states.contiguous()
+        out = torch.empty_like(states)
+        kernels.normalize(_rows(states), *self._arguments(), _rows(out))
+        return out
+
+    def add_and_normalize(self, states: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
+        """Return the norm of the sums, which take the place of the changes.
+
+        Both have shape (..., width); the changes are contiguous.
+        """
+        out = torch.empty_like(changes)
+        kernels.add_and_normalize(
+            _rows(states.contiguous()), _rows(changes), *self._arguments(), _rows(out)
+        )
+        return out
+
+    def _arguments(self) -> tuple["NDArray[Any]", np.float32, bool, bool]:
+        return _array(self.weight), np.float32(self.epsilon), self.adds_one, self.rounds
 
 
 def gate(gates: torch.Tensor, ups: torch.Tensor, *, is_gelu: bool) -> torch.Tensor:
     """Return :func:`kernels.gate`, in place of the gates if these are contiguous."""
-    gates, width = gates.contiguous(), gates.shape[-1]
-    kernels.gate(_array(gates.view(-1, width)), _array(ups.contiguous().view(-1, width)), is_gelu)
+    gates = gates.contiguous()
+    kernels.gate(_rows(gates), _rows(ups.contiguous()), is_gelu)
     return gates
 
 
@@ -205,6 +225,11 @@ class AllowedTokens:
             _array(out),
         )
         return out
+
+
+def _rows(tensor: torch.Tensor) -> "NDArray[Any]":
+    """Return a contiguous tensor's memory as an array of rows."""
+    return _array(tensor.view(-1, tensor.shape[-1]))
 
 
 def _array(tensor: torch.Tensor) -> "NDArray[Any]":
