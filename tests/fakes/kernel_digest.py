@@ -20,7 +20,7 @@ def kernel_digest() -> str:
     operations.use_threads()
     generator = torch.Generator().manual_seed(0)
     states, weight = torch.randn(9, 75, generator=generator), torch.randn(75, generator=generator)
-    norm = operations.normalize(states, weight, 1e-6, adds_one=False, rounds=True)
+    norm = operations.Norm(weight, 1e-6, adds_one=False, rounds=True).normalize(states)
     query, key, value = (torch.randn(37, n, 40, generator=generator) for n in (6, 2, 2))
     batch = Batch(0)
     batch.add(0, 0, [0] * 36)

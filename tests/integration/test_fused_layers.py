@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.models.cohere.modeling_cohere import CohereLayerNorm
 from transformers.models.llama import modeling_llama
-from transformers.models.llama.modeling_llama import LlamaMLP
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMLP
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.engine import DecodingLimits
@@ -25,6 +25,7 @@ from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.engine import SpeculativeEngine
 from benchmark.decoding.speculative.fused import choice, compilation, kernels, operations
+from benchmark.decoding.speculative.fused.decoder_layers import NormForward, _LayerForward
 from benchmark.decoding.speculative.fused.layers import _Rotation, fused_layers
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.linears import packed_linears
@@ -48,23 +49,23 @@ VOCABULARY = 352
 DTYPES = (torch.float32, torch.bfloat16)
 
 REPLACED = {
-    # Two per layer and one behind the last; two layers.
-    "llama": (5, 2),
-    "mistral": (5, 2),
-    "qwen2": (5, 2),
-    "gemma": (5, 2),
+    # Two norms per layer and one behind the last; two layers.
+    "llama": (5, 2, 2),
+    "mistral": (5, 2, 2),
+    "qwen2": (5, 2, 2),
+    "gemma": (5, 2, 2),
     # Its MLPs multiply by gates and ups at once.
-    "phi3": (5, 0),
-    # Four per layer.
-    "gemma2": (9, 2),
+    "phi3": (5, 0, 0),
+    # Four norms per layer, some of them behind its parts.
+    "gemma2": (9, 2, 0),
     # Two more per layer, of queries and keys.
-    "olmo2": (9, 2),
-    "qwen3": (9, 2),
-    "gemma3": (13, 2),
+    "olmo2": (9, 2, 0),
+    "qwen3": (9, 2, 2),
+    "gemma3": (13, 2, 0),
     # It subtracts the mean, and its MLPs have no gates.
-    "gpt_neox": (0, 0),
+    "gpt_neox": (0, 0, 0),
 }
-"""By architecture, how many norms and MLPs use a kernel."""
+"""By architecture, how many norms, MLPs and decoder layers use a kernel."""
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,14 @@ def _threads() -> None:
 
 def _replaced(model: PreTrainedModel) -> list[torch.nn.Module]:
     return [module for module in model.modules() if "forward" in vars(module)]
+
+
+def _plain_layers(model: PreTrainedModel) -> int:
+    """Return how many decoder layers were tried, and compute what the kernels do."""
+    forwards = [vars(module).get("forward") for module in model.modules()]
+    layers = [forward for forward in forwards if isinstance(forward, _LayerForward)]
+    assert all(layer.is_plain is not None for layer in layers)
+    return sum(bool(layer.is_plain) for layer in layers)
 
 
 def _rotation(model: PreTrainedModel) -> object:
@@ -130,11 +139,13 @@ def test_layers_are_replaced_and_restored(architecture: str, dtype: torch.dtype)
         with suppress(LookupError), fused_layers(model):
             norms = [module for module in _replaced(model) if "Norm" in type(module).__name__]
             mlps = [module for module in _replaced(model) if "MLP" in type(module).__name__]
-            assert (len(norms), len(mlps)) == REPLACED[architecture]
-            assert len(_replaced(model)) == len(norms) + len(mlps)
+            layers = [module for module in _replaced(model) if "Layer" in type(module).__name__]
+            assert (len(norms), len(mlps), len(layers)) == REPLACED[architecture]
+            assert len(_replaced(model)) == len(norms) + len(mlps) + len(layers)
             assert isinstance(_rotation(model), _Rotation)
             with torch.inference_mode():
                 fused = model(ids).logits
+                assert _plain_layers(model) == len(layers)
             near = 1e-4 if dtype == torch.float32 else 0.2
             assert (fused - before).square().mean().sqrt() < near * before.std()
             if fails:
@@ -256,10 +267,116 @@ def test_norms_that_compute_something_else(
     model.get_decoder().norm = norm_class(width, eps=1e-5).to(dtype)
     with fused_layers(model):
         assert "forward" not in vars(model.get_decoder().norm)
-        assert len(_replaced(model)) == 6
+        assert len(_replaced(model)) == 8
     model.get_decoder().norm = Plain(width, eps=1e-5).to(dtype)
     with fused_layers(model):
         assert "forward" in vars(model.get_decoder().norm)
+
+
+class Multiplying(LlamaDecoderLayer):  # type: ignore[misc]  # transformers has no types
+    """Multiplies what its parts add, as Granite's layers do."""
+
+    factor = 0.99
+
+    def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return the states behind the layer."""
+        normed = self.input_layernorm(hidden_states)
+        states, _ = self.self_attn(hidden_states=normed, **named)
+        states = hidden_states + states * self.factor
+        changes = self.mlp(self.post_attention_layernorm(states))
+        result: torch.Tensor = states + changes * self.factor
+        return result
+
+
+class Alike(Multiplying):
+    """A layer like Llama's, with a ``forward`` of its own."""
+
+    factor = 1.0
+
+
+class Parallel(Multiplying):
+    """Its MLP gets the states before the attention."""
+
+    def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return the states behind the layer."""
+        states, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **named)
+        changes = self.mlp(self.post_attention_layernorm(hidden_states))
+        result: torch.Tensor = hidden_states + states + changes
+        return result
+
+
+class Shifting(Multiplying):
+    """Its attention gets other angles than the layer does."""
+
+    def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return the states behind the layer."""
+        angles: tuple[torch.Tensor, torch.Tensor] = named.pop("position_embeddings")
+        turned, normed = (angles[0], -angles[1]), self.input_layernorm(hidden_states)
+        states, _ = self.self_attn(hidden_states=normed, position_embeddings=turned, **named)
+        states = hidden_states + states
+        changes = self.mlp(self.post_attention_layernorm(states))
+        result: torch.Tensor = states + changes
+        return result
+
+
+class Positional(Multiplying):
+    """Gives its attention the states without their name."""
+
+    def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return the states behind the layer."""
+        states, _ = self.self_attn(self.input_layernorm(hidden_states), **named)
+        states = hidden_states + states
+        changes = self.mlp(self.post_attention_layernorm(states))
+        result: torch.Tensor = states + changes
+        return result
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("small", [False, True], ids=["usual weights", "small weights"])
+@pytest.mark.parametrize(
+    ("layer_class", "plain"),
+    [(Alike, 2), (Multiplying, 1), (Parallel, 1), (Shifting, 1), (Positional, 1)],
+)
+def test_layers_that_compute_something_else(
+    layer_class: type[torch.nn.Module],
+    plain: int,
+    small: bool,  # noqa: FBT001  # a case
+    dtype: torch.dtype,
+) -> None:
+    """They have the parts of Llama's, and keep their own sums; the model's logits stay."""
+    model = tiny_model("llama", VOCABULARY, 1).to(dtype)
+    layer = model.get_decoder().layers[0]
+    layer.__class__ = layer_class
+    if small:  # what the parts add is small next to the states
+        layer.input_layernorm.weight.data *= 0.01
+        layer.post_attention_layernorm.weight.data *= 0.01
+    ids = torch.arange(3, 20)[None]
+    with torch.inference_mode():
+        before = model(ids).logits
+        with fused_layers(model):
+            logits = [model(ids).logits for _ in range(2)]
+            assert _plain_layers(model) == plain
+    assert torch.equal(*logits)
+    near = 1e-4 if dtype == torch.float32 else 0.2
+    assert (logits[0] - before).square().mean().sqrt() < near * before.std()
+
+
+def test_a_norm_known_ahead_is_that_of_one_tensor() -> None:
+    """Other states, and the same ones when they are given again, are normalized themselves."""
+    generator = torch.Generator().manual_seed(0)
+    states, changes, others = torch.randn(3, 2, 5, 32, generator=generator)
+    norm = operations.Norm(torch.ones(32), 1e-6, adds_one=False, rounds=True)
+    forward = NormForward(lambda _: torch.zeros(1), norm)
+    for given in ([0, 1], [1, 0]):
+        taking = changes.clone()
+        forward.prepare(states, taking)
+        assert torch.equal(taking, states + changes)
+        for which in given:
+            tensor = (taking, others)[which]
+            assert torch.equal(forward(tensor), norm.normalize(tensor))
+    assert torch.equal(forward(others.double()), torch.zeros(1))
+    transposed = changes.transpose(0, 1).contiguous().transpose(0, 1)
+    assert torch.equal(forward.of_sums(states, transposed), norm.normalize(states + changes))
 
 
 ACTIVATIONS = {"silu": 2, "gelu_pytorch_tanh": 2, "gelu_new": 2} | dict.fromkeys(
@@ -279,7 +396,8 @@ def test_activations(activation: str, dtype: torch.dtype) -> None:
     with fused_layers(model):
         mlps = [module for module in _replaced(model) if isinstance(module, LlamaMLP)]
         assert len(mlps) == ACTIVATIONS[activation]
-        assert len(_replaced(model)) == len(mlps) + 5
+        # Five norms, and a decoder layer for each MLP.
+        assert len(_replaced(model)) == 2 * len(mlps) + 5
 
 
 def _interleaving(
@@ -532,7 +650,7 @@ def _plus_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(kernels, name, wrong)
 
 
-@pytest.mark.parametrize("name", ["normalize", "gate", "rotate", "attend"])
+@pytest.mark.parametrize("name", ["normalize", "add_and_normalize", "gate", "rotate", "attend"])
 def test_kernels_that_compute_something_wrong(
     track: Callable[[str], PreTrainedModel],
     questions: Questions,
@@ -595,7 +713,7 @@ from benchmark.decoding.speculative.fused.choice import fused_kernels
 cpu = torch.device("cpu")
 assert fused_kernels(cpu, torch.float32) is not None
 ones = torch.ones(4, 8)
-operations.normalize(ones, torch.ones(8), 1e-6, adds_one=False, rounds=True)
+operations.Norm(torch.ones(8), 1e-6, adds_one=False, rounds=True).normalize(ones)
 assert torch.get_num_threads() == 1
 child = os.fork()
 if child == 0:

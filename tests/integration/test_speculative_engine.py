@@ -1,5 +1,6 @@
 """The speculative engine on tiny random models has the tokens of the paper's engine."""
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -199,8 +200,12 @@ def test_model_is_restored(
     with torch.inference_mode():
         before = model(ids).logits
     engine = create_engine("speculative", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
+    gc.unfreeze()  # the suite has frozen what there was at its start
     for _ in engine.generate(prompts):
         assert torch.is_grad_enabled()
+        assert gc.get_freeze_count()
+    assert not gc.get_freeze_count()
+    gc.freeze()
     with torch.inference_mode():
         assert torch.equal(model(ids).logits, before)
     after = dict(model.named_parameters())

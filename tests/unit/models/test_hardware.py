@@ -1,7 +1,10 @@
 """What the system says about the processor."""
 
 import ctypes
+import gc
 import platform
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,34 @@ def test_free_memory_is_that_of_the_container(
         assert hardware.free_memory() > 10**6
     else:
         assert hardware.free_memory() == free
+
+
+@pytest.fixture
+def _unfrozen() -> Iterator[None]:
+    """Unfreeze what the whole suite has frozen."""
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("_unfrozen")
+def test_objects_are_left_out_of_collections() -> None:
+    """Until the outermost use ends, also by an exception."""
+    with suppress(LookupError), hardware.uncollected():
+        assert gc.get_freeze_count()
+        with hardware.uncollected():
+            pass
+        assert gc.get_freeze_count()
+        raise LookupError
+    assert not gc.get_freeze_count()
+
+
+@pytest.mark.usefixtures("_unfrozen")
+def test_what_others_have_frozen_stays_so() -> None:
+    """Objects that an application froze are not collected afterwards either."""
+    gc.freeze()
+    before = gc.get_freeze_count()
+    with hardware.uncollected():
+        assert gc.get_freeze_count() == before
+    assert gc.get_freeze_count() == before

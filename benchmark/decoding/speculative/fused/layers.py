@@ -16,7 +16,6 @@ import torch
 
 from benchmark.decoding.speculative.fused import operations
 from benchmark.decoding.speculative.fused.decoder_layers import NormForward, decoder_layers
-from benchmark.decoding.speculative.fused.nearness import is_near
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,6 +31,9 @@ _SIZES = (1.0, 1.0, 1.0, 1.0, 1000.0, 0.0)
 
 For norms there are some whose mean square is epsilon, which show what a norm does with it.
 """
+
+_ROUNDINGS = 8
+"""How many units of rounding a kernel may be off, of a result and its row's root mean square."""
 
 _NORMS = (
     {"adds_one": False, "rounds": True},
@@ -177,6 +179,16 @@ def _width(module: torch.nn.Module) -> int:
     # The weights of a packed layer may be empty.
     layer: Any = getattr(first, "dense", first)
     return int(layer.in_features)
+
+
+def is_near(result: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Return whether two tensors of shape (..., width) are equal but for some roundings."""
+    if result.shape != expected.shape or result.dtype != expected.dtype:
+        return False
+    wide = expected.float()
+    apart = (result.float() - wide).abs()
+    size = wide.abs() + wide.square().mean(-1, keepdim=True).sqrt()
+    return bool((apart <= _ROUNDINGS * torch.finfo(expected.dtype).eps * size).all())
 
 
 class _Rotation:

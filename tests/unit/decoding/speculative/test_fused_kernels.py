@@ -265,8 +265,8 @@ def test_norms_are_those_of_transformers(name: str, dtype: torch.dtype) -> None:
         states = states.to(dtype)
         with torch.inference_mode():
             expected = module(states)
-            result = operations.normalize(states, weight, 1e-5, **kind)
-            turned = operations.normalize(states.transpose(0, 1), weight, 1e-5, **kind)
+            norm = operations.Norm(weight, 1e-5, **kind)
+            result, turned = norm.normalize(states), norm.normalize(states.transpose(0, 1))
         assert result.shape == expected.shape
         assert result.dtype == dtype
         assert torch.equal(turned.transpose(0, 1), result)
@@ -277,6 +277,24 @@ def test_norms_are_those_of_transformers(name: str, dtype: torch.dtype) -> None:
             different += int((result != expected).sum())
             numbers += result.numel()
     assert different <= numbers / 1000
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NORMS)
+def test_sums_and_their_norms(name: str, dtype: torch.dtype) -> None:
+    """They are torch's sums, in place of the changes, and the norms of these, bit for bit."""
+    generator = torch.Generator().manual_seed(0)
+    for rows, width in ((0, 8), (1, 1), (7, 20), (40, 77), (3, 576)):
+        weight = torch.randn(width, generator=generator).to(dtype)
+        norm = operations.Norm(weight, 1e-5, **NORMS[name][1])
+        states, changes = torch.randn(2, 1, width, rows, generator=generator).to(dtype)
+        for own in (states.transpose(1, 2), states.transpose(1, 2).contiguous()):
+            taking = changes.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+            expected, before = own + taking, own.clone()
+            result = norm.add_and_normalize(own, taking)
+            assert torch.equal(taking, expected)
+            assert torch.equal(result, norm.normalize(expected))
+            assert torch.equal(own, before)
 
 
 def _activation(numbers: torch.Tensor, *, is_gelu: bool) -> torch.Tensor:
@@ -613,8 +631,9 @@ def test_compiled_and_loaded_kernels_are_the_same(tmp_path: Path) -> None:
 
 WITHOUT_CACHE = """
 import torch
-from benchmark.decoding.speculative.fused.operations import normalize
-print(normalize(torch.full((1, 4), 2.0), torch.ones(4), 0.0, adds_one=False, rounds=False))
+from benchmark.decoding.speculative.fused.operations import Norm
+norm = Norm(torch.ones(4), 0.0, adds_one=False, rounds=False)
+print(norm.normalize(torch.full((1, 4), 2.0)))
 """
 """Prints a norm of four equal numbers."""
 
