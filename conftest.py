@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -36,3 +37,12 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
+
+
+@pytest.fixture
+def unfrozen() -> Iterator[None]:
+    """Unfreeze what is excluded from garbage collection, and exclude it again afterwards."""
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+    gc.freeze()

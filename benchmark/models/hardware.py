@@ -50,11 +50,11 @@ def trim_heap() -> None:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Leave the objects that exist now out of garbage collections meanwhile.
+    """Exclude the objects that exist now from garbage collection until the block ends.
 
-    With transformers and a tokenizer there are half a million of them: a collection takes half a
-    second. If others have frozen objects, nothing is done, as theirs could not be told from these
-    afterwards.
+    They are those of the whole process: with transformers and a tokenizer half a million, at which
+    a collection looks for half a second. If others have frozen objects before, nothing is done, as
+    theirs could not be told from these afterwards.
     """
     if gc.get_freeze_count():
         yield

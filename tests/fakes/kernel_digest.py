@@ -16,11 +16,13 @@ from benchmark.decoding.speculative.passes import RowsPass
 
 
 def kernel_digest() -> str:
-    """Return the digest of a norm and of attention, in float32."""
+    """Return the digest of a norm, of sums and their norm, and of attention, in float32."""
     operations.use_threads()
     generator = torch.Generator().manual_seed(0)
     states, weight = torch.randn(9, 75, generator=generator), torch.randn(75, generator=generator)
-    norm = operations.Norm(weight, 1e-6, adds_one=False, rounds=True).normalize(states)
+    norm = operations.Norm(weight, 1e-6, adds_one=False, rounds=True)
+    sums = states.flip(0)
+    normed = [norm.normalize(states), norm.add_and_normalize(states, sums), sums]
     query, key, value = (torch.randn(37, n, 40, generator=generator) for n in (6, 2, 2))
     batch = Batch(0)
     batch.add(0, 0, [0] * 36)
@@ -29,12 +31,13 @@ def kernel_digest() -> str:
     attended = RowsPass(cache, batch, cost_model, fused=FusedKernels()).attend(
         0, query, key.transpose(0, 1), value.transpose(0, 1), ScoreParameters(0.2, None, None)
     )
-    return hashlib.sha256(norm.numpy().tobytes() + attended.numpy().tobytes()).hexdigest()
+    results = [tensor.numpy().tobytes() for tensor in [*normed, attended]]
+    return hashlib.sha256(b"".join(results)).hexdigest()
 
 
 def kernel_loads() -> list[int]:
-    """Return how many of both kernels were loaded, and how many were compiled."""
-    used: Sequence[Any] = (kernels.normalize, kernels.attend)
+    """Return how many of these kernels were loaded, and how many were compiled."""
+    used: Sequence[Any] = (kernels.normalize, kernels.add_and_normalize, kernels.attend)
     counts = [kernel.stats for kernel in used]
     return [
         sum(sum(count.cache_hits.values()) for count in counts),

@@ -1,10 +1,11 @@
 """The compiled kernels in models: which layers use them, and that the engine's tokens stay."""
 
+import copy
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.engine import SpeculativeEngine
 from benchmark.decoding.speculative.fused import choice, compilation, kernels, operations
+from benchmark.decoding.speculative.fused import layers as fused_module
 from benchmark.decoding.speculative.fused.decoder_layers import NormForward, _LayerForward
 from benchmark.decoding.speculative.fused.layers import _Rotation, fused_layers
 from benchmark.decoding.speculative.fused.passes import FusedKernels
@@ -78,9 +80,13 @@ def _replaced(model: PreTrainedModel) -> list[torch.nn.Module]:
     return [module for module in model.modules() if "forward" in vars(module)]
 
 
+def _forwards(modules: Iterable[torch.nn.Module]) -> list[object]:
+    return [vars(module).get("forward") for module in modules]
+
+
 def _plain_layers(model: PreTrainedModel) -> int:
     """Return how many decoder layers were tried, and compute what the kernels do."""
-    forwards = [vars(module).get("forward") for module in model.modules()]
+    forwards = _forwards(model.modules())
     layers = [forward for forward in forwards if isinstance(forward, _LayerForward)]
     assert all(layer.is_plain is not None for layer in layers)
     return sum(bool(layer.is_plain) for layer in layers)
@@ -361,22 +367,97 @@ def test_layers_that_compute_something_else(
     assert (logits[0] - before).square().mean().sqrt() < near * before.std()
 
 
-def test_a_norm_known_ahead_is_that_of_one_tensor() -> None:
-    """Other states, and the same ones when they are given again, are normalized themselves."""
+def test_a_norm_computed_in_advance_is_that_of_one_tensor() -> None:
+    """It is returned once, and only for the sums themselves."""
     generator = torch.Generator().manual_seed(0)
     states, changes, others = torch.randn(3, 2, 5, 32, generator=generator)
     norm = operations.Norm(torch.ones(32), 1e-6, adds_one=False, rounds=True)
     forward = NormForward(lambda _: torch.zeros(1), norm)
-    for given in ([0, 1], [1, 0]):
-        taking = changes.clone()
-        forward.prepare(states, taking)
-        assert torch.equal(taking, states + changes)
-        for which in given:
-            tensor = (taking, others)[which]
-            assert torch.equal(forward(tensor), norm.normalize(tensor))
+    for first_others in (False, True):
+        sums = forward.sums(states, changes.clone())
+        assert torch.equal(sums, states + changes)
+        kept = norm.normalize(sums)
+        sums.zero_()  # a norm computed now is 0
+        if first_others:
+            assert torch.equal(forward(others), norm.normalize(others))
+            assert not forward(sums).any()
+        else:
+            assert torch.equal(forward(sums), kept)
+            assert not forward(sums).any()
     assert torch.equal(forward(others.double()), torch.zeros(1))
-    transposed = changes.transpose(0, 1).contiguous().transpose(0, 1)
-    assert torch.equal(forward.of_sums(states, transposed), norm.normalize(states + changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        torch.ones(5, 2, 32).transpose(0, 1),
+        torch.ones(2, 5, 32, dtype=torch.bfloat16),
+        torch.ones(2, 5, 32, dtype=torch.float64),
+        torch.ones(1, 1, 32),
+    ],
+    ids=["not contiguous", "bfloat16", "float64", "broadcast"],
+)
+def test_sums_of_other_tensors(changes: torch.Tensor) -> None:
+    """They are torch's own, in their dtype and shape, and no norm is kept."""
+    states = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    norm = operations.Norm(torch.ones(32), 1e-6, adds_one=False, rounds=True)
+    forward = NormForward(lambda _: torch.zeros(1), norm)
+    sums, before = forward.sums(states, changes), changes.clone()
+    assert sums.dtype == (states + changes).dtype
+    assert torch.equal(sums, states + changes)
+    assert torch.equal(changes, before)
+    assert forward._ahead is None
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("architecture", REPLACED)
+def test_decoder_layers_change_no_bit(
+    architecture: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits with decoder layers' kernels are those with the other kernels, bit for bit."""
+    model = tiny_model(architecture, VOCABULARY, 1).to(dtype)
+    ids = torch.arange(3, 20)[None]
+    with torch.inference_mode(), fused_layers(model):
+        logits = [model(ids).logits for _ in range(2)]
+    monkeypatch.setattr(fused_module, "decoder_layers", lambda _: [])
+    with torch.inference_mode(), fused_layers(model):
+        assert not any(isinstance(one, _LayerForward) for one in _forwards(model.modules()))
+        expected = model(ids).logits
+    assert torch.equal(logits[0], expected)
+    assert torch.equal(logits[1], expected)
+
+
+def test_a_layer_between_others_keeps_its_own() -> None:
+    """A layer whose MLP has no kernel gets the states, and the norm of them if it has that."""
+    model = tiny_model("llama", VOCABULARY, 1)
+    layers = model.get_decoder().layers
+    layers.insert(1, copy.deepcopy(layers[0]))
+    model.config.num_hidden_layers = 3
+    layers[1].mlp.act_fn = ACT2FN["relu"]
+    ids, counts = torch.arange(3, 20)[None], [0, 0]
+
+    def count(place: int) -> Callable[..., None]:
+        def hook(*_: object) -> None:
+            counts[place] += 1
+
+        return hook
+
+    layers[0].post_attention_layernorm.register_forward_hook(count(0))
+    layers[1].input_layernorm.register_forward_hook(count(1))
+    with torch.inference_mode():
+        before = model(ids).logits
+        with fused_layers(model):
+            assert [isinstance(one, _LayerForward) for one in _forwards(layers)] == [
+                True,
+                False,
+                True,
+            ]
+            counts[:] = 0, 0
+            logits = model(ids).logits
+            assert counts == [3, 1]  # the first twice in the trial
+            model(ids)
+            assert counts == [4, 2]
+    torch.testing.assert_close(logits, before, rtol=1e-4, atol=1e-4)
 
 
 ACTIVATIONS = {"silu": 2, "gelu_pytorch_tanh": 2, "gelu_new": 2} | dict.fromkeys(
@@ -638,19 +719,30 @@ def test_kernels_that_raise(
     assert not _replaced(model)
 
 
-def _plus_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Let a kernel add 1 to its results, which it puts into its last array."""
+WRONG = {
+    "normalize": ("normalize", -1),
+    "sums": ("add_and_normalize", 1),
+    "norms of sums": ("add_and_normalize", -1),
+    "gate": ("gate", 0),
+    "rotate": ("rotate", -1),
+    "attend": ("attend", -1),
+}
+"""The kernels that are wrong, and which of their arguments has what is wrong."""
+
+
+def _plus_one(monkeypatch: pytest.MonkeyPatch, name: str, place: int) -> None:
+    """Let a kernel add 1 to the results that it puts into this argument."""
     own = getattr(kernels, name)
 
-    def wrong(*arguments: object) -> None:
+    def wrong(*arguments: Any) -> None:  # noqa: ANN401  # what the kernel takes
         own(*arguments)
-        array = arguments[0] if name == "gate" else arguments[-1]
-        array += 1  # type: ignore[operator]  # an array
+        array = arguments[place]
+        array += 1
 
     monkeypatch.setattr(kernels, name, wrong)
 
 
-@pytest.mark.parametrize("name", ["normalize", "add_and_normalize", "gate", "rotate", "attend"])
+@pytest.mark.parametrize("name", WRONG)
 def test_kernels_that_compute_something_wrong(
     track: Callable[[str], PreTrainedModel],
     questions: Questions,
@@ -664,7 +756,7 @@ def test_kernels_that_compute_something_wrong(
     The latter is said in a line.
     """
     model = track("float32")
-    _plus_one(monkeypatch, name)
+    _plus_one(monkeypatch, *WRONG[name])
     engine, completions, lines = _decode(model, questions, constraint)
     assert ["standard deviations off" in line for line in lines] == [True] * (name == "attend")
     assert completions == expected
@@ -673,6 +765,10 @@ def test_kernels_that_compute_something_wrong(
         kinds = {type(module) for module in _replaced(model)}
         assert any("Norm" in kind.__name__ for kind in kinds) is (name != "normalize")
         assert any("MLP" in kind.__name__ for kind in kinds) is (name != "gate")
+        if "sums" in name:
+            with torch.inference_mode():
+                model(torch.arange(9)[None])
+            assert _plain_layers(model) == 0
 
 
 @pytest.mark.parametrize("fused", [True, False], ids=["compiled", "torch"])

@@ -200,17 +200,43 @@ def test_model_is_restored(
     with torch.inference_mode():
         before = model(ids).logits
     engine = create_engine("speculative", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
-    gc.unfreeze()  # the suite has frozen what there was at its start
     for _ in engine.generate(prompts):
         assert torch.is_grad_enabled()
-        assert gc.get_freeze_count()
-    assert not gc.get_freeze_count()
-    gc.freeze()
     with torch.inference_mode():
         assert torch.equal(model(ids).logits, before)
     after = dict(model.named_parameters())
     assert after.keys() == weights.keys()
     assert all(torch.equal(after[name], weight) for name, weight in weights.items())
+
+
+@pytest.mark.usefixtures("unfrozen")
+def test_an_abandoned_engine_is_collected(
+    create: Callable[..., PreTrainedModel],
+    tokenizer: TransformersTokenizer,
+    prompts: list[TokenIds],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Objects are frozen in passes only, so that a cycle with completions can be collected."""
+    model, frozen = create("qwen2"), list[int]()
+    own = ModelRunner.run
+
+    def run(runner: ModelRunner, batch: Batch) -> list[int]:
+        frozen.append(gc.get_freeze_count())
+        return own(runner, batch)
+
+    monkeypatch.setattr(ModelRunner, "run", run)
+    engine = create_engine("speculative", model, tokenizer, DecodingLimits(2, LIMIT), WORDS)
+    completions = engine.generate(prompts)
+    next(completions)
+    assert frozen
+    assert all(frozen)
+    assert not gc.get_freeze_count()
+    assert model.config._attn_implementation == "ragged"
+    cycle: list[object] = [completions]
+    cycle.append(cycle)
+    del completions, cycle
+    gc.collect()
+    assert model.config._attn_implementation != "ragged"
 
 
 @pytest.mark.parametrize("survived", [0, 3, 9])

@@ -11,7 +11,6 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import mul
 from typing import NamedTuple
 
 from benchmark.decoding.speculative.automaton import Automaton
@@ -154,7 +153,8 @@ class DraftModel:
         return inputs
 
     def _probability(self, allowed_set: int, inputs: Sequence[float]) -> float:
-        total = sum(map(mul, self._weights_of(allowed_set), inputs))
+        weights = self._weights_of(allowed_set)
+        total = sum(weight * number for weight, number in zip(weights, inputs, strict=True))
         return 1 / (1 + math.exp(-max(min(total, 50.0), -50.0)))
 
     def _weights_of(self, allowed_set: int) -> list[float]:

@@ -181,7 +181,6 @@ class SpeculativeEngine:
         pending = {i: prompt for i, prompt in enumerate(prompts) if i not in done}
         with ExitStack() as stack:
             stack.callback(trim_heap)  # of packed weights, of which each engine makes its own
-            stack.enter_context(uncollected())
             runner = stack.enter_context(
                 prepared_runner(
                     self._model,
@@ -201,8 +200,8 @@ class SpeculativeEngine:
             )
             batches = scheduler.decode(pending)
             while True:
-                # Not around the yield: the caller's code must not run in inference mode.
-                with torch.inference_mode():
+                # Not around the yield: neither is for the caller's code.
+                with torch.inference_mode(), uncollected():
                     sequences = next(batches, None)
                 if sequences is None:
                     return

@@ -3,7 +3,6 @@
 import ctypes
 import gc
 import platform
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,16 +85,7 @@ def test_free_memory_is_that_of_the_container(
         assert hardware.free_memory() == free
 
 
-@pytest.fixture
-def _unfrozen() -> Iterator[None]:
-    """Unfreeze what the whole suite has frozen."""
-    gc.unfreeze()
-    yield
-    gc.unfreeze()
-    gc.freeze()
-
-
-@pytest.mark.usefixtures("_unfrozen")
+@pytest.mark.usefixtures("unfrozen")
 def test_objects_are_left_out_of_collections() -> None:
     """Until the outermost use ends, also by an exception."""
     with suppress(LookupError), hardware.uncollected():
@@ -107,7 +97,7 @@ def test_objects_are_left_out_of_collections() -> None:
     assert not gc.get_freeze_count()
 
 
-@pytest.mark.usefixtures("_unfrozen")
+@pytest.mark.usefixtures("unfrozen")
 def test_what_others_have_frozen_stays_so() -> None:
     """Objects that an application froze are not collected afterwards either."""
     gc.freeze()

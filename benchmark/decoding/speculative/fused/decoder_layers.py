@@ -8,10 +8,12 @@ from memory again.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 
 from benchmark.decoding.speculative.fused.operations import Norm
+from benchmark.models.memory_errors import is_out_of_memory
 
 _FIRST, _SECOND = "input_layernorm", "post_attention_layernorm"
 
@@ -21,14 +23,14 @@ _PARTS = {_FIRST, "self_attn", _SECOND, "mlp"}
 _SIZES = (1.0, 0.001, 1000.0, 0.0)
 """The sizes of the states of a trial."""
 
-_REFUSALS = (AttributeError, RuntimeError, TypeError, ValueError)
+_REFUSALS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a layer raises that calls its parts in another way, or returns something else."""
 
 _Forward = Callable[..., torch.Tensor]
 
 
 class NormForward:
-    """What replaces the ``forward`` of a norm; its next result may be known ahead."""
+    """What replaces the ``forward`` of a norm; its result may have been computed in advance."""
 
     def __init__(self, own: Callable[[torch.Tensor], torch.Tensor], norm: Norm) -> None:
         """Take the norm's own ``forward``, for states of another kind, and the kernel's."""
@@ -47,31 +49,39 @@ class NormForward:
         weight = self._norm.weight
         return states.dtype == weight.dtype and states.shape[-1] == len(weight)
 
-    def of_sums(self, states: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
-        """Put sums in place of the changes, and return the norm of them."""
+    def sums(self, states: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
+        """Return sums of two tensors of shape (..., width), and keep the norm of the sums.
+
+        They take the place of the changes if the kernel is for such tensors. The norm is returned
+        when the norm of this very tensor is asked for next; nothing may change it in between.
+        """
         if (
             not self._takes(states)
             or changes.dtype != states.dtype
             or changes.shape != states.shape
             or not changes.is_contiguous()
         ):
-            return self(changes.add_(states))
-        return self._norm.add_and_normalize(states, changes)
-
-    def prepare(self, states: torch.Tensor, changes: torch.Tensor) -> None:
-        """Put sums in place of the changes, and keep the norm of them for when it is asked for."""
-        self._ahead = changes, self.of_sums(states, changes)
+            return states + changes
+        self._ahead = changes, self._norm.add_and_normalize(states, changes)
+        return changes
 
 
 def decoder_layers(model: torch.nn.Module) -> Iterator[tuple[torch.nn.Module, _Forward]]:
     """Yield the layers whose norms and MLPs use kernels, each with what replaces its ``forward``.
 
-    That computes what the layer's own does, which it tries when it is first called.
+    The replacement computes the same, which it checks when it is first called.
     """
-    layers = [module for module in model.modules() if _is_decoder_layer(module)]
-    following = [*(_kernel_of(layer.get_submodule(_FIRST)) for layer in layers[1:]), None]
-    for layer, norm in zip(layers, following, strict=False):
-        yield layer, _LayerForward(layer, norm)
+    for modules in model.modules():
+        if isinstance(modules, torch.nn.ModuleList):
+            for layer, following in pairwise([*modules, None]):
+                if layer is not None and _is_decoder_layer(layer):
+                    yield layer, _LayerForward(layer, _first_norm(following))
+
+
+def _first_norm(layer: torch.nn.Module | None) -> NormForward | None:
+    """Return the kernel of a layer's first norm, if it has one."""
+    norm = None if layer is None else dict(layer.named_children()).get(_FIRST)
+    return None if norm is None else _kernel_of(norm)
 
 
 def _is_decoder_layer(module: torch.nn.Module) -> bool:
@@ -91,9 +101,10 @@ class _LayerForward:
     """What replaces the ``forward`` of a decoder layer."""
 
     def __init__(self, layer: torch.nn.Module, following: NormForward | None) -> None:
-        """Take a layer, and the first norm of the layer behind it."""
+        """Take a layer, and the kernel of the first norm of the layer behind it."""
         self._own: _Forward = layer.forward
         self._parts = dict(layer.named_children())
+        self._second: NormForward = vars(self._parts[_SECOND])["forward"]
         self._following = following
         self.is_plain: bool | None = None
         """Whether the kernels' results are the layer's own; None before the first call."""
@@ -111,25 +122,22 @@ class _LayerForward:
 
     def _forward(self, hidden_states: torch.Tensor, **named: object) -> torch.Tensor:
         parts = self._parts
-        states, _ = parts["self_attn"](hidden_states=parts[_FIRST](hidden_states), **named)
-        second: NormForward = vars(parts[_SECOND])["forward"]
-        result: torch.Tensor = parts["mlp"](second.of_sums(hidden_states, states))
-        if self._following:
-            self._following.prepare(states, result)
-            return result
-        return result.add_(states)
+        attended, *_ = parts["self_attn"](hidden_states=parts[_FIRST](hidden_states), **named)
+        states = self._second.sums(hidden_states, attended)
+        changes: torch.Tensor = parts["mlp"](parts[_SECOND](states))
+        return self._following.sums(states, changes) if self._following else states + changes
 
     def _has_own_results(self, states: torch.Tensor, named: Mapping[str, object]) -> bool:
-        """Return whether the layer does the same, with other functions as attention and MLP.
+        """Return whether both ways have the same results, with stand-ins for attention and MLP.
 
-        These must also get the same arguments. Of states that are small or 0, sums show whether
-        anything else was added than the functions' results.
+        The stand-ins must also get the same arguments. States that are small or 0 show whether
+        anything but the stand-ins' results was added to them.
         """
         calls: list[dict[str, object]] = []
 
-        def attend(*, hidden_states: torch.Tensor, **others: object) -> tuple[torch.Tensor, None]:
+        def attend(*, hidden_states: torch.Tensor, **others: object) -> tuple[torch.Tensor, object]:
             calls.append(others)
-            return hidden_states.flip(-1), None
+            return hidden_states.flip(-1), object()  # of which nothing may be made
 
         generator = torch.Generator().manual_seed(0)
         random = torch.randn(1, len(_SIZES), states.shape[-1], generator=generator)
@@ -143,7 +151,9 @@ class _LayerForward:
             one, other = calls
             same = all(one.get(name) is other.get(name) for name in {*one, *other})
             return same and torch.equal(result, expected)  # both use the kernels of the norms
-        except _REFUSALS:
+        except _REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
             return False
 
 

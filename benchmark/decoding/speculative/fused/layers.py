@@ -3,7 +3,8 @@
 A list of classes would be wrong with the next release of transformers. Instead a layer that looks
 like a norm by root mean square or a gated MLP gets a few random states, and so does the kernel: if
 the results are equal but for rounding, the layer uses the kernel from then on. Queries and keys are
-rotated by a function of the model's module, which is treated in the same way.
+rotated by a function of the model's module, which is treated in the same way. Decoder layers made
+of such norms and MLPs follow (:mod:`~benchmark.decoding.speculative.fused.decoder_layers`).
 """
 
 import copy

@@ -58,9 +58,9 @@ def plan_fused(batch: Batch, threads: int) -> FusedPlan:
 
 
 def _table(rows: Sequence[tuple[int, ...]], width: int) -> "NDArray[np.int64]":
-    """Return rows of numbers as an array, some ten times as quickly as ``np.array`` does."""
-    numbers = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * width)
-    return numbers.reshape(-1, width)
+    """Return rows of numbers as an array, about ten times as fast as ``np.array`` does."""
+    numbers = np.fromiter(chain.from_iterable(rows), np.int64)
+    return numbers.reshape(len(rows), width)
 
 
 def _split(span: RowSpan) -> list[RowSpan]:
