@@ -52,8 +52,8 @@ def trim_heap() -> None:
 def uncollected() -> Iterator[None]:
     """Exclude the objects that exist now from garbage collection until the block ends.
 
-    They are those of the whole process: with transformers and a tokenizer half a million, at which
-    a collection looks for half a second. If others have frozen objects before, nothing is done, as
+    They are those of the whole process. With transformers and a tokenizer there are half a million,
+    and a collection takes half a second. If others have frozen objects before, nothing is done, as
     theirs could not be told from these afterwards.
     """
     if gc.get_freeze_count():

@@ -137,7 +137,7 @@ class _LayerForward:
 
         def attend(*, hidden_states: torch.Tensor, **others: object) -> tuple[torch.Tensor, object]:
             calls.append(others)
-            return hidden_states.flip(-1), object()  # of which nothing may be made
+            return hidden_states.flip(-1), object()  # which the layer must not use
 
         generator = torch.Generator().manual_seed(0)
         random = torch.randn(1, len(_SIZES), states.shape[-1], generator=generator)
