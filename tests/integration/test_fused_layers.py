@@ -284,11 +284,15 @@ class Multiplying(LlamaDecoderLayer):  # type: ignore[misc]  # transformers has 
 
     factor = 0.99
 
+    def attended(self, normed: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return what the attention adds."""
+        states: torch.Tensor = self.self_attn(hidden_states=normed, **named)[0]
+        return states
+
     def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
         """Return the states behind the layer."""
-        normed = self.input_layernorm(hidden_states)
-        states, _ = self.self_attn(hidden_states=normed, **named)
-        states = hidden_states + states * self.factor
+        attended = self.attended(self.input_layernorm(hidden_states), **named)
+        states = hidden_states + attended * self.factor
         changes = self.mlp(self.post_attention_layernorm(states))
         result: torch.Tensor = states + changes * self.factor
         return result
@@ -300,41 +304,33 @@ class Alike(Multiplying):
     factor = 1.0
 
 
-class Parallel(Multiplying):
+class Parallel(Alike):
     """Its MLP gets the states before the attention."""
 
     def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
         """Return the states behind the layer."""
-        states, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **named)
+        attended = self.attended(self.input_layernorm(hidden_states), **named)
         changes = self.mlp(self.post_attention_layernorm(hidden_states))
-        result: torch.Tensor = hidden_states + states + changes
+        result: torch.Tensor = hidden_states + attended + changes
         return result
 
 
-class Shifting(Multiplying):
+class Shifting(Alike):
     """Its attention gets other angles than the layer does."""
 
-    def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
-        """Return the states behind the layer."""
-        angles: tuple[torch.Tensor, torch.Tensor] = named.pop("position_embeddings")
-        turned, normed = (angles[0], -angles[1]), self.input_layernorm(hidden_states)
-        states, _ = self.self_attn(hidden_states=normed, position_embeddings=turned, **named)
-        states = hidden_states + states
-        changes = self.mlp(self.post_attention_layernorm(states))
-        result: torch.Tensor = states + changes
-        return result
+    def attended(self, normed: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return what the attention adds."""
+        cosines, sines = named.pop("position_embeddings")
+        return super().attended(normed, position_embeddings=(cosines, -sines), **named)
 
 
-class Positional(Multiplying):
+class Positional(Alike):
     """Gives its attention the states without their name."""
 
-    def forward(self, hidden_states: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
-        """Return the states behind the layer."""
-        states, _ = self.self_attn(self.input_layernorm(hidden_states), **named)
-        states = hidden_states + states
-        changes = self.mlp(self.post_attention_layernorm(states))
-        result: torch.Tensor = states + changes
-        return result
+    def attended(self, normed: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return what the attention adds."""
+        states: torch.Tensor = self.self_attn(normed, **named)[0]
+        return states
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

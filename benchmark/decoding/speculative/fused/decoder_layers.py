@@ -8,7 +8,7 @@ from memory again.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import zip_longest
 
 import torch
 
@@ -73,8 +73,8 @@ def decoder_layers(model: torch.nn.Module) -> Iterator[tuple[torch.nn.Module, _F
     """
     for modules in model.modules():
         if isinstance(modules, torch.nn.ModuleList):
-            for layer, following in pairwise([*modules, None]):
-                if layer is not None and _is_decoder_layer(layer):
+            for layer, following in zip_longest(modules, [*modules][1:]):
+                if _is_decoder_layer(layer):
                     yield layer, _LayerForward(layer, _first_norm(following))
 
 
