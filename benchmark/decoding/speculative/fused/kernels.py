@@ -4,7 +4,7 @@ All arrays are contiguous, as each layout is compiled by itself. bfloat16 number
 their bits (see :mod:`benchmark.decoding.speculative.fused.numbers`).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -12,10 +12,13 @@ from numba import prange
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
 from benchmark.decoding.speculative.fused.numbers import bits_of, exp, rounded, wide
 from benchmark.decoding.speculative.fused.vectors import (
+    LINE,
     LOW_ROWS,
     add_product,
     largest,
+    lines_to_fetch,
     put_product,
+    steps_of,
     sum_of_squares,
     total,
 )
@@ -169,6 +172,50 @@ def rotate(
             _rotate_head(keys[token, head], cosines[token], sines[token], key_out[token, head])
 
 
+class _Stored(NamedTuple):
+    """Keys and values of sequences, as matrices.
+
+    ``keys`` has shape (sequences * heads * blocks * head dimension, block), ``values`` has shape
+    (sequences * heads * length, head dimension).
+    """
+
+    keys: "Array"
+    values: "Array"
+    heads: int
+    blocks: int
+    length: int
+
+
+class _Sequence(NamedTuple):
+    """The keys and values of one head of a sequence: where they begin, and how many there are."""
+
+    keys: "Array"
+    first_key: int
+    blocks: int
+    values: "Array"
+    first_value: int
+    length: int
+
+
+@compiled
+def _sequence(stored: Any, number: int, head: int, length: int) -> Any:
+    """Return a head of a sequence, up to a length.
+
+    With 3 heads of dimension 64 and 13 blocks of 32, head 1 of sequence 2 begins at row
+    (2 * 3 + 1) * 13 * 64 of the keys.
+    """
+    width, block = stored.values.shape[1], stored.keys.shape[1]
+    before = number * stored.heads + head
+    return _Sequence(
+        stored.keys,
+        before * stored.blocks * width,
+        (length + block - 1) // block,
+        stored.values,
+        before * stored.length,
+        length,
+    )
+
+
 @compiled
 def _scale_queries(
     queries: Any, start: int, first: int, group: int, rows: int, scaling: Any, scaled: Any
@@ -182,26 +229,22 @@ def _scale_queries(
 
 
 @compiled
-def _score(
-    scaled: Any, shared_keys: Any, slot_keys: Any, slot_values: Any, blocks: int, scores: Any
-) -> None:
-    """Put the products of queries and keys into ``scores``: of the prefix, then of the slot.
+def _lines_of(sequence: Any, steps: int) -> Any:
+    """Return the memory of keys and values, to be fetched during this number of steps."""
+    width, block = sequence.values.shape[1], sequence.keys.shape[1]
+    size = sequence.values.itemsize
+    keys = sequence.keys.ctypes.data + sequence.first_key * block * size
+    values = sequence.values.ctypes.data + sequence.first_value * width * size
+    return lines_to_fetch(keys, values, sequence.blocks * block * width * size // LINE, steps)
 
-    Meanwhile the slot's keys and values are fetched from memory; the prefix is read for every
-    sequence, so that it is near.
-    """
-    block, behind = slot_keys.shape[2], shared_keys.shape[0]
-    for number in range(behind):
-        soon = min(number, blocks - 1)
-        soon_keys, soon_values = slot_keys[soon], slot_values[soon * block : (soon + 1) * block]
-        put_product(
-            scores, number * block, block, scaled, shared_keys[number], soon_keys, soon_values
-        )
-    for number in range(blocks):
-        soon_keys = slot_keys[min(number + 1, blocks - 1)]
-        own_keys, own_values = slot_keys[number], slot_values[number * block : (number + 1) * block]
-        column = (behind + number) * block
-        put_product(scores, column, block, scaled, own_keys, soon_keys, own_values)
+
+@compiled
+def _score(scaled: Any, sequence: Any, scores: Any, column: int, fetches: Any) -> None:
+    """Put the products of queries and keys into the columns of ``scores`` from ``column`` on."""
+    width, block = scaled.shape[1], sequence.keys.shape[1]
+    for number in range(sequence.blocks):
+        row = sequence.first_key + number * width
+        put_product(scores, column + number * block, scaled, sequence.keys, row, fetches)
 
 
 @compiled
@@ -221,24 +264,24 @@ def _exponentiate(scores: Any, first: int, shared: int, own: int, end: int) -> A
 
 
 @compiled
-def _add_values(weights: Any, first: int, values: Any, length: int, sums: Any) -> None:
-    """Add values, times their weights from column ``first`` on, to the sums of all queries."""
-    for start in range(0, length, _NEAR):
-        near_values = values[start : min(start + _NEAR, length)]
-        add_product(sums, 0, sums.shape[1], weights, first + start, near_values)
+def _add_values(weights: Any, column: int, sequence: Any, sums: Any, fetches: Any) -> None:
+    """Add values, times their weights from column ``column`` on, to the sums of all queries."""
+    for start in range(0, sequence.length, _NEAR):
+        near, row = min(_NEAR, sequence.length - start), sequence.first_value + start
+        add_product(sums, weights, column + start, sequence.values, row, near, fetches)
 
 
 @compiled
 def _attend_item(
     item: Any,
     head: int,
+    next_item: Any,
+    next_head: int,
     queries: Any,
-    keys: Any,
-    values: Any,
+    slots: Any,
+    prefix: Any,
     scaling: Any,
     window: int,
-    prefix_keys: Any,
-    prefix_values: Any,
     out: Any,
 ) -> None:
     """Attend from some tokens of one sequence, and from the heads of one key head's group.
@@ -246,27 +289,35 @@ def _attend_item(
     Row r is head r % group of token r // group; behind the last row the last one is repeated, up to
     a multiple of four. Keys are scored in whole blocks: those behind the last key of the prefix or
     the slot are there, and get no weight. Of a prefix of 40 tokens and a slot with 5, the columns
-    are 0 to 39 and, behind two blocks of 32, 64 to 68.
+    are 0 to 39 and, behind two blocks of 32, 64 to 68. Meanwhile the keys and values of the next
+    item are fetched from memory.
     """
     slot, start, count, position = item[0], item[1], item[2], item[3]
-    group, width, like = queries.shape[1] // keys.shape[1], queries.shape[2], queries[0, 0, 0]
-    shared, length, rows = prefix_values.shape[1], position + count, count * group
+    group, width, like = queries.shape[1] // slots.heads, queries.shape[2], queries[0, 0, 0]
+    shared = _sequence(prefix, 0, head, prefix.length)
+    own = _sequence(slots, slot, head, position + count)
+    rows, block = count * group, slots.keys.shape[1]
     padded = (rows + LOW_ROWS - 1) // LOW_ROWS * LOW_ROWS
-    block = keys.shape[4]
-    begin, blocks = prefix_keys.shape[1] * block, (length + block - 1) // block
+    begin, columns = shared.blocks * block, (shared.blocks + own.blocks) * block
     scaled = np.empty((padded, width), np.float32)
-    scores = np.empty((padded, begin + blocks * block), np.float32)
+    scores = np.empty((padded, columns), np.float32)
     sums = np.zeros((padded, width), np.float32)
-    divisors = np.empty(padded, np.float32)
+    divisors = np.empty(rows, np.float32)
+    soon = _sequence(slots, next_item[0], next_head, next_item[2] + next_item[3])
+    steps = steps_of(padded, columns, width) + steps_of(padded, width, shared.length + own.length)
+    fetches = _lines_of(soon, steps)
     _scale_queries(queries, start, head * group, group, rows, scaling, scaled)
-    _score(scaled, prefix_keys[head], keys[slot, head], values[slot, head], blocks, scores)
-    for i in range(padded):
-        own = position + min(i, rows - 1) // group + 1
-        first = max(0, shared + own - window)
-        own_first = begin + max(0, first - shared)
-        divisors[i] = _exponentiate(scores[i], min(first, shared), shared, own_first, begin + own)
-    _add_values(scores, 0, prefix_values[head], shared, sums)
-    _add_values(scores, begin, values[slot, head], length, sums)
+    _score(scaled, shared, scores, 0, fetches)
+    _score(scaled, own, scores, begin, fetches)
+    for i in range(rows):
+        end = position + i // group + 1
+        first = max(0, shared.length + end - window)
+        own_first = begin + max(0, first - shared.length)
+        divisors[i] = _exponentiate(
+            scores[i], min(first, shared.length), shared.length, own_first, begin + end
+        )
+    _add_values(scores, 0, shared, sums, fetches)
+    _add_values(scores, begin, own, sums, fetches)
     for i in range(rows):
         result = out[start + i // group, head * group + i % group]
         for d in range(width):
@@ -317,17 +368,24 @@ def attend(
         for d in range(width):
             keys[slot, head, position // block, d, position % block] = new_keys[token, head, d]
             values[slot, head, position, d] = new_values[token, head, d]
-    for work in prange(items.shape[0] * heads):
+    key_rows, value_rows = keys.reshape(-1, block), values.reshape(-1, width)
+    prefix_key_rows = prefix_keys.reshape(-1, block)
+    prefix_value_rows = prefix_values.reshape(-1, width)
+    blocks, length = keys.shape[2], values.shape[2]
+    prefix_blocks, shared = prefix_keys.shape[1], prefix_values.shape[1]
+    works = items.shape[0] * heads
+    for work in prange(works):
+        following = min(work + 1, works - 1)
         _attend_item(
             items[work // heads],
             work % heads,
+            items[following // heads],
+            following % heads,
             queries,
-            keys,
-            values,
+            _Stored(key_rows, value_rows, heads, blocks, length),
+            _Stored(prefix_key_rows, prefix_value_rows, heads, prefix_blocks, shared),
             scaling,
             window,
-            prefix_keys,
-            prefix_values,
             out,
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -24,8 +25,12 @@ _CHAINS = 4
 """Vectors of results of a reduction, so that each need not wait for the one before."""
 
 _IS_WIDE = "avx512f" in cpu_flags()
-_ROWS, _COLUMNS, LOW_ROWS = (8, 32, 4) if _IS_WIDE else (4, 16, 4)
-"""The tiles of a product, which fill half of a processor's registers."""
+_COLUMNS = 32 if _IS_WIDE else 16
+_MOST, _MORE, LOW_ROWS = (12, 8, 4) if _IS_WIDE else (4, 4, 4)
+"""The rows of a product's tiles; the largest has 24 of 32 registers, or 8 of 16."""
+
+LINE = 64
+"""The bytes that are read from memory together."""
 
 
 class _VectorCode:
@@ -45,11 +50,6 @@ class _VectorCode:
         _, width = cgutils.unpack_tuple(builder, matrix.shape, 2)
         offset = builder.mul(builder.add(row, whole(more)), width)
         return builder.gep(matrix.data, [builder.add(offset, column)])
-
-    def length(self, array: Any, value: Any) -> Any:
-        """Return the number of rows of a matrix."""
-        matrix = self._context.make_array(array)(self._context, self._builder, value)
-        return cgutils.unpack_tuple(self._builder, matrix.shape, 2)[0]
 
     def across(self, combine: Callable[[Any, Any], Any], vector: Any) -> Any:
         """Return a vector's numbers combined: its halves, then the halves of that, ..."""
@@ -93,8 +93,9 @@ class _VectorCode:
         for address in self._addresses(start):
             if is_bfloat16:
                 bits = builder.load(builder.bitcast(address, self._halves.as_pointer()), align=2)
-                sixteen = ir.Constant(self._words, [16] * _LANES)
-                bits = builder.shl(builder.zext(bits, self._words), sixteen)
+                bits = builder.shl(
+                    builder.zext(bits, self._words), ir.Constant(self._words, [16] * _LANES)
+                )
                 vectors.append(builder.bitcast(bits, self._floats))
             else:
                 numbers = builder.bitcast(address, self._floats.as_pointer())
@@ -107,20 +108,14 @@ class _VectorCode:
             numbers = self._builder.bitcast(address, self._floats.as_pointer())
             self._builder.store(vector, numbers, align=4)
 
-    def prefetch(self, array: Any, value: Any, row: Any) -> None:
-        """Ask for row ``row`` of an array of 32 numbers a row: one cache line, or two."""
-        lines = 1 if array.dtype == types.uint16 else 2
-        builder, byte, word = self._builder, ir.IntType(8).as_pointer(), ir.IntType(32)
-        whole = self._context.get_value_type(types.intp)
+    def prefetch(self, address: Any) -> None:
+        """Ask for the line of memory at an address; of one that does not exist, nothing happens."""
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        data = builder.bitcast(
-            self._context.make_array(array)(self._context, builder, value).data, byte
-        )
-        for line in range(lines):
-            number = builder.add(builder.mul(row, whole(lines)), whole(line))
-            start = builder.gep(data, [builder.mul(number, whole(64))])
-            builder.call(function, [start, word(0), word(2), word(1)])
+        name = "llvm.prefetch.p0i8"
+        function = cgutils.get_or_insert_function(self._builder.module, kind, name)
+        start = self._builder.inttoptr(address, byte)
+        self._builder.call(function, [start, word(0), word(2), word(1)])
 
     def _addresses(self, start: Any) -> list[Any]:
         whole = self._context.get_value_type(types.intp)
@@ -208,12 +203,61 @@ def sum_of_squares(row: Any) -> Any:
     return result
 
 
-def _product_tile(
-    rows: int, columns: int, *, adds: bool, prefetches: bool = False
-) -> Callable[..., None]:
+@compiled
+def lines_to_fetch(one: int, other: int, lines: int, steps: int) -> Any:
+    """Return what is fetched from memory during products, a few lines with each tile.
+
+    Two runs of lines are fetched one after the other, evenly: a processor waits for few lines at a
+    time, and products that need a near cache would wait too. With 768 lines in either and 2,304
+    steps, 170 + 16 lines are fetched in 256 steps; 16 more than are needed, as each tile takes a
+    whole number of lines.
+
+    Args:
+        one: the address of the first run.
+        other: the address of the second.
+        lines: how many lines either has.
+        steps: how many steps the products have, see :func:`steps_of`.
+
+    Returns:
+        For each run the address of the next line and the number of those that are left, and how
+        many lines are fetched in 256 steps, shape (5,). The products change it.
+    """
+    fetches = np.empty(5, np.int64)
+    fetches[0], fetches[1] = one, lines
+    fetches[2], fetches[3] = other, lines
+    fetches[4] = min(256, 2 * lines * 256 // max(1, steps) + 16)
+    return fetches
+
+
+@compiled
+def steps_of(rows: int, columns: int, depth: int) -> int:
+    """Return about how many rows of a matrix the tiles of a product read, each tile counted."""
+    return (rows + _MOST - 1) // _MOST * (columns // _COLUMNS) * depth
+
+
+@compiled
+def _take_lines(fetches: Any, steps: int) -> Any:
+    """Return where the next lines begin, and how many of them to fetch in 256 steps."""
+    rate = fetches[4]
+    lines = steps * rate >> 8
+    if fetches[1] > 0:
+        start = fetches[0]
+        fetches[0] += lines * LINE
+        fetches[1] -= lines
+        return start, rate
+    if fetches[3] > 0:
+        start = fetches[2]
+        fetches[2] += lines * LINE
+        fetches[3] -= lines
+        return start, rate
+    return fetches[0], 0
+
+
+def _product_tile(rows: int, *, adds: bool) -> Callable[..., None]:
     """Return a function that puts the product of two matrices into a tile of another, or adds it.
 
-    The tile is in registers meanwhile, which loops over its elements do not get a compiler to do.
+    The tile has ``rows`` rows and :data:`_COLUMNS` columns. It is in registers meanwhile, which
+    loops over its elements do not get a compiler to do.
     """
 
     @intrinsic
@@ -223,107 +267,128 @@ def _product_tile(
         _row: object,
         _column: object,
         factors: Any,
-        _first: object,
+        _factor_column: object,
         matrix: Any,
+        _matrix_row: object,
         _matrix_column: object,
-        soon: Any,
-        later: Any,
+        _depth: object,
+        _fetched: object,
+        _rate: object,
     ) -> object:
         """Put sums of products into ``sums[row + i, column + j]``, or add them to it.
 
-        Each is ``factors[row + i, first + k] * matrix[k, matrix_column + j]``, summed over k, for
-        all i below ``rows`` and j below ``columns``. Meanwhile ``soon`` and ``later`` are
-        prefetched, if the tile prefetches.
+        Each is ``factors[row + i, factor_column + k] * matrix[matrix_row + k, matrix_column + j]``,
+        summed over k below ``depth``. Meanwhile ``rate`` lines of memory in 256 steps of k are
+        fetched from the address ``fetched`` on.
         """
         number = types.intp
-        places = (sums, number, number, factors, number, matrix, number)
+        left = sums, number, number
+        right = factors, number, matrix, number, number, number
 
         def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
-            code = _VectorCode(context, builder, columns)
-            to, row, column, by, first, of, matrix_column, *following = arguments
+            code, whole = _VectorCode(context, builder, _COLUMNS), context.get_value_type(number)
+            to, row, column, by, factor_column, of, *others = arguments
+            matrix_row, matrix_column, depth, fetched, rate = others
             starts = [code.row(sums, to, row, i, column) for i in range(rows)]
-            scalars = [code.row(factors, by, row, i, first) for i in range(rows)]
+            scalars = [code.row(factors, by, row, i, factor_column) for i in range(rows)]
             zeros = [code.repeated(ir.FloatType()(0.0)) for _ in code.places]
             before = [code.load(start) if adds else zeros for start in starts]
             totals = [[code.variable(part) for part in parts] for parts in before]
-            is_bfloat16 = matrix.dtype == types.uint16
-            with cgutils.for_range(builder, code.length(matrix, of)) as loop:
-                if prefetches:
-                    for kind, array in zip((soon, later), following, strict=True):
-                        code.prefetch(kind, array, loop.index)
-                start = code.row(matrix, of, loop.index, 0, matrix_column)
-                parts = code.load(start, is_bfloat16=is_bfloat16)
+            with cgutils.for_range(builder, depth) as loop:
+                lines = builder.lshr(builder.mul(rate, loop.index), whole(8))
+                code.prefetch(builder.add(fetched, builder.mul(lines, whole(LINE))))
+                place = builder.add(matrix_row, loop.index)
+                start = code.row(matrix, of, place, 0, matrix_column)
+                parts = code.load(start, is_bfloat16=matrix.dtype == types.uint16)
                 for scalar, row_totals in zip(scalars, totals, strict=True):
                     factor = code.repeated(builder.load(builder.gep(scalar, [loop.index])))
                     for part, total in zip(parts, row_totals, strict=True):
-                        builder.store(code.multiply_add(factor, part, builder.load(total)), total)
+                        total_now = builder.load(total)
+                        builder.store(code.multiply_add(factor, part, total_now), total)
             for start, row_totals in zip(starts, totals, strict=True):
                 code.store([builder.load(total) for total in row_totals], start)
             return context.get_dummy_value()
 
-        return types.void(*places, soon, later), generate
+        return types.void(*left, *right, number, number), generate
 
     return tile
 
 
-_add_tile = _product_tile(_ROWS, _COLUMNS, adds=True)
-_add_low_tile = _product_tile(LOW_ROWS, _COLUMNS, adds=True)
-_put_tile = _product_tile(_ROWS, _COLUMNS, adds=False)
-_put_low_tile = _product_tile(LOW_ROWS, _COLUMNS, adds=False)
-_first_tile = _product_tile(_ROWS, _COLUMNS, adds=False, prefetches=True)
-_first_low_tile = _product_tile(LOW_ROWS, _COLUMNS, adds=False, prefetches=True)
+_SIZES = (_MOST, _MORE, LOW_ROWS)
+_put_most, _put_more, _put_few = (_product_tile(rows, adds=False) for rows in _SIZES)
+_add_most, _add_more, _add_few = (_product_tile(rows, adds=True) for rows in _SIZES)
+
+
+@compiled
+def _tile_rows(rows: int) -> int:
+    """Return how many of the next ``rows`` rows, a multiple of four, the next tile has.
+
+    Of 12, 8 and 4: 16 rows are two tiles of 8, 20 rows one of 12 and one of 8.
+    """
+    if rows >= _MOST and rows != _MOST + LOW_ROWS:
+        return _MOST
+    return _MORE if rows >= _MORE else LOW_ROWS
 
 
 @compiled
 def put_product(
-    sums: Any, column: int, columns: int, factors: Any, matrix: Any, soon: Any, later: Any
+    sums: Any, column: int, factors: Any, matrix: Any, first: int, fetches: Any
 ) -> None:
-    """Put the product of ``factors`` and a matrix into some columns of ``sums``.
+    """Put the product of ``factors`` and some rows of a matrix into some columns of ``sums``.
 
-    These are ``columns`` columns from ``column`` on, a multiple of 32. The number of rows is one of
-    :data:`LOW_ROWS`. Meanwhile ``soon`` and ``later``, matrices with as many numbers as ``matrix``,
-    are fetched from memory, as they will be read soon.
+    Args:
+        sums: shape (rows, columns), rows a multiple of :data:`LOW_ROWS`.
+        column: the first column of ``sums`` that takes the product.
+        factors: shape (rows, depth).
+        matrix: shape (at least first + depth, width), width a multiple of 32.
+        first: the row of the matrix by which the first column of the factors is multiplied.
+        fetches: what is fetched meanwhile, see :func:`lines_to_fetch`.
     """
-    row = 0
-    while row < sums.shape[0]:
-        high = row + _ROWS <= sums.shape[0]
-        for n in range(0, columns, _COLUMNS):
-            is_first = row + n == 0
-            if high and is_first:
-                _first_tile(sums, row, column + n, factors, 0, matrix, n, soon, later)
-            elif high:
-                _put_tile(sums, row, column + n, factors, 0, matrix, n, soon, later)
-            elif is_first:
-                _first_low_tile(sums, row, column + n, factors, 0, matrix, n, soon, later)
+    row, end, depth = 0, sums.shape[0], factors.shape[1]
+    while row < end:
+        rows = _tile_rows(end - row)
+        for n in range(0, matrix.shape[1], _COLUMNS):
+            start, rate = _take_lines(fetches, depth)
+            if rows == _MOST:
+                _put_most(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
+            elif rows == _MORE:
+                _put_more(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
             else:
-                _put_low_tile(sums, row, column + n, factors, 0, matrix, n, soon, later)
-        row += _ROWS if high else LOW_ROWS
+                _put_few(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
+        row += rows
 
 
 @compiled
 def add_product(
-    sums: Any, column: int, columns: int, factors: Any, first: int, matrix: Any
+    sums: Any, factors: Any, column: int, matrix: Any, first: int, depth: int, fetches: Any
 ) -> None:
-    """Add the product of some columns of ``factors`` and a matrix to some columns of ``sums``.
+    """Add the product of some columns of ``factors`` and some rows of a matrix to ``sums``.
 
-    To ``columns`` columns of ``sums`` from ``column`` on is added the product of the columns of
-    ``factors`` from ``first`` on and ``matrix``. The number of rows is a multiple of
-    :data:`LOW_ROWS`.
+    Args:
+        sums: shape (rows, width), rows a multiple of :data:`LOW_ROWS`.
+        factors: shape (rows, at least column + depth).
+        column: the first column of the factors.
+        matrix: shape (at least first + depth, width).
+        first: the first row of the matrix.
+        depth: the number of columns, and of rows.
+        fetches: what is fetched meanwhile, see :func:`lines_to_fetch`.
     """
+    row, end, columns = 0, sums.shape[0], sums.shape[1]
     whole = columns - columns % _COLUMNS
-    row = 0
-    while row < sums.shape[0]:
-        high = row + _ROWS <= sums.shape[0]
+    while row < end:
+        rows = _tile_rows(end - row)
         for n in range(0, whole, _COLUMNS):
-            if high:
-                _add_tile(sums, row, column + n, factors, first, matrix, n, matrix, matrix)
+            start, rate = _take_lines(fetches, depth)
+            if rows == _MOST:
+                _add_most(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
+            elif rows == _MORE:
+                _add_more(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
             else:
-                _add_low_tile(sums, row, column + n, factors, first, matrix, n, matrix, matrix)
-        row += _ROWS if high else LOW_ROWS
+                _add_few(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
+        row += rows
     if whole < columns:
-        for row in range(sums.shape[0]):
-            for k in range(matrix.shape[0]):
-                factor = factors[row, first + k]
+        for row in range(end):
+            for k in range(depth):
+                factor = factors[row, column + k]
                 for n in range(whole, columns):
-                    sum_now = sums[row, column + n]
-                    sums[row, column + n] = multiply_add(factor, wide(matrix[k, n]), sum_now)
+                    sums[row, n] = multiply_add(factor, wide(matrix[first + k, n]), sums[row, n])

@@ -32,7 +32,9 @@ from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.fused.vectors import (
     add_product,
     largest,
+    lines_to_fetch,
     put_product,
+    steps_of,
     sum_of_squares,
     total,
 )
@@ -78,13 +80,24 @@ def _totals(row: Array, out: Array) -> None:
 
 
 @compiled
-def _add_product(sums: Array, column: int, columns: int, factors: Array, matrix: Array) -> None:
-    add_product(sums, column, columns, factors, 1, matrix)
+def _add_product(sums: Array, factors: Array, matrix: Array, fetches: Array) -> None:
+    add_product(sums, factors, 1, matrix, 2, matrix.shape[0] - 3, fetches)
 
 
 @compiled
-def _put_product(sums: Array, column: int, columns: int, factors: Array, matrix: Array) -> None:
-    put_product(sums, column, columns, factors, matrix, matrix, matrix)
+def _put_product(sums: Array, column: int, factors: Array, matrix: Array, fetches: Array) -> None:
+    put_product(sums, column, factors, matrix, 2, fetches)
+
+
+@compiled
+def _lines_to_fetch(one: int, other: int, lines: int, steps: int) -> Array:
+    result: Array = lines_to_fetch(one, other, lines, steps)
+    return result
+
+
+@compiled
+def _steps_of(rows: int, columns: int, depth: int) -> int:
+    return int(steps_of(rows, columns, depth))
 
 
 SPECIAL = (
@@ -195,35 +208,42 @@ def test_the_largest_number_is_not_nan(length: int) -> None:
         assert out[2] == max((x for x in row.tolist() if not math.isnan(x)), default=-math.inf)
 
 
+ROWS = [4, 8, 12, 16, 20, 28]
+"""One tile of each size, and several tiles."""
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("rows", "columns"), [(4, 20), (12, 64), (8, 53)])
+@pytest.mark.parametrize("columns", [20, 64, 53])
+@pytest.mark.parametrize("rows", ROWS)
 def test_products(rows: int, columns: int, dtype: torch.dtype) -> None:
     """Each number is a sum of products in their order, rounded once each, in every tile."""
     generator = torch.Generator().manual_seed(0)
     factors = torch.randn(rows, 6, generator=generator).numpy()
-    matrix = torch.randn(4, columns, generator=generator).to(dtype)
-    sums = torch.randn(rows, columns + 3, generator=generator).numpy()
+    matrix = torch.randn(7, columns, generator=generator).to(dtype)
+    sums = torch.randn(rows, columns, generator=generator).numpy()
     expected = sums.copy()
-    for k, numbers in enumerate(matrix.float().numpy()):
+    for k, numbers in enumerate(matrix[2:6].float().numpy()):
         for row in range(rows):
             for column, number in enumerate(numbers):
-                before = expected[row, 2 + column]
-                expected[row, 2 + column] = _multiply_add(factors[row, 1 + k], number, before)
-    _add_product(sums, 2, columns, factors, operations._array(matrix))
+                before = expected[row, column]
+                expected[row, column] = _multiply_add(factors[row, 1 + k], number, before)
+    _add_product(sums, factors, operations._array(matrix), _lines_to_fetch(0, 0, 0, 0))
     assert np.array_equal(sums, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("rows", "columns"), [(4, 32), (8, 32), (12, 64), (20, 96)])
+@pytest.mark.parametrize("columns", [32, 64])
+@pytest.mark.parametrize("rows", ROWS)
 def test_products_in_place_of_others(rows: int, columns: int, dtype: torch.dtype) -> None:
     """What was there does not count; numbers outside the columns stay."""
     generator = torch.Generator().manual_seed(0)
     factors = torch.randn(rows, 5, generator=generator).numpy()
-    matrix = torch.randn(5, columns, generator=generator).to(dtype)
+    matrix = torch.randn(8, columns, generator=generator).to(dtype)
     sums = np.full((rows, columns + 5), np.nan, np.float32)
-    _put_product(sums, 3, columns, factors, operations._array(matrix))
+    fetches = _lines_to_fetch(0, 0, 0, 0)
+    _put_product(sums, 3, factors, operations._array(matrix), fetches)
     expected = np.zeros((rows, columns), np.float32)
-    for k, numbers in enumerate(matrix.float().numpy()):
+    for k, numbers in enumerate(matrix[2:7].float().numpy()):
         for row in range(rows):
             for column, number in enumerate(numbers):
                 before = expected[row, column]
@@ -231,6 +251,28 @@ def test_products_in_place_of_others(rows: int, columns: int, dtype: torch.dtype
     assert np.array_equal(sums[:, 3:-2], expected)
     assert np.isnan(sums[:, :3]).all()
     assert np.isnan(sums[:, -2:]).all()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("lines", [1, 96, 500, 768])
+def test_what_is_fetched_during_products(lines: int, rows: int) -> None:
+    """All lines of one run, then of the other, evenly until the products end, if one a step do."""
+    columns, depth, times = 64, 64, 18
+    factors, matrix = np.ones((rows, depth), np.float32), np.ones((depth + 2, columns), np.float32)
+    sums = np.empty((rows, columns), np.float32)
+    steps = times * _steps_of(rows, columns, depth)
+    one, other = matrix.ctypes.data, factors.ctypes.data
+    fetches = _lines_to_fetch(one, other, lines, steps)
+    lefts = []
+    for _ in range(times):
+        _put_product(sums, 0, factors, matrix, fetches)
+        assert (sums == depth).all()
+        lefts.append([int(fetches[1]), int(fetches[3])])
+    assert fetches[4] <= min(256, 2 * lines / steps * 256 + 16)
+    assert [fetches[0] - one, fetches[2] - other] == [64 * (lines - left) for left in lefts[-1]]
+    assert all(second == lines for first, second in lefts if first > 0)
+    if 2 * lines <= steps * 15 / 16:
+        assert max(lefts[-1]) <= 0
 
 
 def _units_apart(result: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
