@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmark.decoding.speculative.linear_shapes import LinearShapes, Shape
 from benchmark.decoding.speculative.matmul_backends import MatmulBackend
-from benchmark.decoding.speculative.matmul_trial import EVICTED, Product, time_products
+from benchmark.decoding.speculative.matmul_trial import EVICTED, SAMPLE, Product, time_products
 from benchmark.decoding.speculative.pass_rows import pass_rows
 from benchmark.errors import DataError, first_line
 from benchmark.locking import locked_if_possible
@@ -124,6 +124,7 @@ def _key(backends: Mapping[str, MatmulBackend], shapes: LinearShapes) -> dict[st
         "head": list(shapes.head) if shapes.head else None,
         "backends": list(backends),
         "evicted": EVICTED,
+        "sample": SAMPLE,
         "rows": {part: [*map(str, pass_rows().rows[part])] for part in _parts(shapes)},
     }
 

@@ -30,6 +30,9 @@ EVICTED = 2**26
 In a pass a layer's weights were last used a whole model ago.
 """
 
+SAMPLE = "after a call that is not timed"
+"""How a sample is taken; trials of earlier versions, which did it otherwise, are not used."""
+
 _DISTURBED = 0.05
 """A sample is disturbed if threads waited for more than this share of it."""
 
@@ -103,21 +106,21 @@ def time_products(
 ) -> ProductTimes:
     """Time every backend on one layer of each shape with these numbers of rows.
 
-    The samples of all backends are interleaved, after one call each that is not timed. Only
-    undisturbed samples count, except where a product has none after ``budget`` seconds, to which
-    the time of emptying the caches is not counted. With ``evicts`` these are emptied before each
-    sample.
+    The samples of all backends are interleaved. Before each of them the product is called once, as
+    oneDNN keeps few of the kernels that it compiles (:func:`limit_kernel_caches`), and creates the
+    others again. Only undisturbed samples count, except where a product has none after ``budget``
+    seconds, to which the time between samples is not counted. With ``evicts`` the processor's
+    caches are emptied before each sample.
     """
     products = dict(_products(backends, sizes, dtype, torch.device(device)))
     samples, missing = {product: _Samples() for product in products}, list(products)
     with torch.inference_mode():
-        for arguments in products.values():
-            _multiply(*arguments)  # the first call creates kernels and buffers
         scratch = torch.zeros(EVICTED if evicts else 0, dtype=torch.uint8)
         end = time.perf_counter() + budget
         while missing:
             for product in missing:
                 started = time.perf_counter()
+                _multiply(*products[product])
                 scratch.add_(1)
                 end += time.perf_counter() - started
                 samples[product].add(*_sample(*products[product]))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -362,8 +363,8 @@ class _Clock:
 def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample during which threads waited is repeated; a slow backend has one sample.
 
-    The first call of each is not a sample. Where the system does not say whether threads waited,
-    the two shortest samples have to agree.
+    The call before each is not a sample. Where the system does not say whether threads waited, the
+    two shortest samples have to agree.
     """
     clock = _Clock()
     taken: list[str] = []
@@ -372,7 +373,7 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
         extra_bytes, unpacks, row_multiple = 0, False, 1
 
         def __init__(self, name: str, seconds: list[float]) -> None:
-            self.name, self._seconds = name, iter(seconds)
+            self.name, self._seconds, self._is_sample = name, iter(seconds), False
 
         def pack(self, weight: torch.Tensor) -> "Backend":
             assert weight.shape == (2048, 8)
@@ -380,7 +381,8 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
 
         def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
             assert states.shape == (5, 8)
-            seconds = next(self._seconds)
+            seconds = next(self._seconds) if self._is_sample else 0.5
+            self._is_sample = not self._is_sample
             taken.append(self.name)
             clock.now += abs(seconds)
             clock.waited += -seconds if seconds < 0 else 0  # negative: others disturbed it
@@ -393,8 +395,8 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(matmul_trial, "waiting_seconds", clock.wait)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     backends: dict[str, MatmulBackend] = {
-        "quick": Backend("quick", [0.5, -0.001, 0.003, 0.002, -0.001, 0.004]),
-        "slow": Backend("slow", [0.5, 0.1]),
+        "quick": Backend("quick", [-0.001, 0.003, 0.002, -0.001, 0.004]),
+        "slow": Backend("slow", [0.1]),
     }
     times = time_products(backends, [((4096, 8), (5,))], torch.float32)
     # Half of the outputs were timed.
@@ -402,21 +404,50 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
         {"quick": 0.004, "slow": 0.2}
     )
     assert times.clear
-    assert taken == ["quick", "slow", "quick", "slow", "quick", "quick", "quick", "quick"]
+    assert taken == [*["quick"] * 2, *["slow"] * 2, *["quick"] * 8]
     backends = {"busy": Backend("busy", [-0.3] * 20)}
     times = time_products(backends, [((4096, 8), (5,))], torch.float32)
     assert not times.clear
     assert list(times.seconds.values()) == pytest.approx([0.6])
-    backends = {"large": Backend("large", [9.0, 3.0]), "larger": Backend("larger", [9.0, 4.0])}
+    backends = {"large": Backend("large", [3.0]), "larger": Backend("larger", [4.0])}
     times = time_products(backends, [((2048, 8), (5,))], torch.float32)
     assert times.clear
     assert list(times.seconds.values()) == pytest.approx([3.0, 4.0])
     monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda *, own_thread: None)
     for samples, is_clear in (([0.2, 0.205, 0.3], True), ([0.2, 0.22, 0.3, 0.4, 0.5], False)):
-        backends = {"silent": Backend("silent", [0.1, *samples])}
+        backends = {"silent": Backend("silent", samples)}
         times = time_products(backends, [((2048, 8), (5,))], torch.float32)
         assert times.clear is is_clear
         assert list(times.seconds.values()) == pytest.approx([0.2])
+
+
+def test_kernels_that_are_created_again_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that keeps two kernels has the times of its products, for five numbers of rows."""
+    clock, kernels = _Clock(), deque[int](maxlen=2)
+
+    class Backend:
+        name, extra_bytes, unpacks, row_multiple = "own", 0, False, 1
+
+        def pack(self, weight: torch.Tensor) -> "Backend":
+            return self
+
+        def unpack(self) -> torch.Tensor | None:
+            return None
+
+        def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+            if len(states) not in kernels:
+                kernels.append(len(states))
+                clock.now += 0.009
+            clock.now += 0.0001 * len(states)
+            return states
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(matmul_trial, "waiting_seconds", clock.wait)
+    rows = (1, 2, 3, 4, 5)
+    times = time_products({"own": Backend()}, [((8, 8), rows)], torch.float32)
+    assert [times.seconds[Product("own", (8, 8), n)] for n in rows] == pytest.approx(
+        [0.0001 * n for n in rows]
+    )
 
 
 def test_with_one_thread_the_waiting_is_subtracted(monkeypatch: pytest.MonkeyPatch) -> None:
