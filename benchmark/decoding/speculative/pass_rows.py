@@ -27,7 +27,7 @@ class PassRows:
         )
 
 
-def pass_rows(batch_size: int = 32) -> PassRows:
+def pass_rows(batch_size: int = 64) -> PassRows:
     """Return the rows at the largest recorded batch size up to this one, else at the smallest."""
     document = package_toml("decoding/speculative/pass_rows.toml")
     rows = {part: tuple(numbers) for part, numbers in document["rows"].items()}

@@ -308,7 +308,8 @@ def test_rows_of_the_batch_size_count() -> None:
     seconds = {"layers": {"2": 10.0, "4": 100.0}, "head": {"1": 1000.0}}
     assert one.total(seconds) == 3 * 10 + 0.5 * 100 + 2 * 1000
     assert one.total({"layers": seconds["layers"]}) == 80
-    assert pass_rows(32) == pass_rows(1000) != pass_rows(1) == pass_rows(31)
+    assert pass_rows(64) == pass_rows(1000) != pass_rows(32) == pass_rows(63)
+    assert pass_rows(32) != pass_rows(1) == pass_rows(31)
 
 
 def test_forced_products(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,7 +480,7 @@ def test_forecast_by_the_trial(
     model = tiny_model("llama", 352, 1)
     monkeypatch.setattr(LinearShapes, "of", lambda model: LARGE)
     monkeypatch.setattr(matmul_choice, "available", lambda backends, shapes: FLOAT32)
-    rows = pass_rows(32)
+    rows = pass_rows(64)
     layers = sum(
         passes * 3 * 2.0 * 4096 * 4096 * number
         for number, passes in zip(rows.rows["layers"], rows.passes["layers"], strict=True)
@@ -488,7 +489,7 @@ def test_forecast_by_the_trial(
         passes * 2.0 * 1000 * 4096 * number
         for number, passes in zip(rows.rows["head"], rows.passes["head"], strict=True)
     )
-    assert products_seconds(model, 32) == pytest.approx(layers + head)
+    assert products_seconds(model, 64) == pytest.approx(layers + head)
     settings = resolve(RunRequest("any", tmp_path / "run", device="cpu", dtype="float32"))
     expected = 5 * (layers + head) / planning().cpu.products_share
     assert forecast_seconds(settings, model, 5) == pytest.approx(expected)
