@@ -73,7 +73,7 @@ class MatmulTimer:
         layers = [m for m in packable_layers(self._model, self._model.dtype) if m is not head]
         with torch.inference_mode():
             own = self._clock([(layer, layer.in_features) for layer in layers])
-            with packed_linears(self._model, matmul_backend_for(self._model)):
+            with packed_linears(self._model, matmul_backend_for(self._model, 1)):
                 packed = self._clock(list(_packed(self._model, set(layers))))
         return min(own, packed)
 

@@ -17,8 +17,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from benchmark.decoding.speculative.linear_shapes import LinearShapes, Shape
 from benchmark.decoding.speculative.matmul_backends import MatmulBackend
-from benchmark.decoding.speculative.matmul_trial import EVICTED, SAMPLE, Product, time_products
-from benchmark.decoding.speculative.pass_rows import pass_rows
+from benchmark.decoding.speculative.matmul_trial import EVICTED, VERSION, Product, time_products
+from benchmark.decoding.speculative.pass_rows import tried_rows
 from benchmark.errors import DataError, first_line
 from benchmark.locking import locked_if_possible
 from benchmark.models.cache_folder import cache_folder
@@ -85,7 +85,7 @@ def _made(
 
 
 def _trial(backends: Mapping[str, MatmulBackend], shapes: LinearShapes) -> Seconds | None:
-    rows, parts = pass_rows().rows, _parts(shapes)
+    rows, parts = tried_rows(), _parts(shapes)
     sizes = [(shape, rows[part]) for part, counts in parts.items() for shape in counts]
     times = time_products(backends, sizes, shapes.dtype, evicts=True)
     if not times.clear:
@@ -124,8 +124,8 @@ def _key(backends: Mapping[str, MatmulBackend], shapes: LinearShapes) -> dict[st
         "head": list(shapes.head) if shapes.head else None,
         "backends": list(backends),
         "evicted": EVICTED,
-        "sample": SAMPLE,
-        "rows": {part: [*map(str, pass_rows().rows[part])] for part in _parts(shapes)},
+        "version": VERSION,
+        "rows": {part: [*map(str, tried_rows()[part])] for part in _parts(shapes)},
     }
 
 

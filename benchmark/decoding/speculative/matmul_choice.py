@@ -30,7 +30,7 @@ _SMALL = 2**24
 
 def matmul_backend_for(
     model: "PreTrainedModel",
-    batch_size: int = 32,
+    batch_size: int,
     forced: str | None = None,
     say: Callable[[str], None] = print,
 ) -> MatmulBackend | None:

@@ -21,7 +21,7 @@ from benchmark.models.hardware import waiting_seconds
 _SAMPLES = 3
 """The number of undisturbed samples of a product; one is enough if they take too long."""
 
-_BUDGET = 1.0
+_BUDGET = 3.0
 """The seconds after which no further samples are taken."""
 
 EVICTED = 2**26
@@ -30,8 +30,11 @@ EVICTED = 2**26
 In a pass a layer's weights were last used a whole model ago.
 """
 
-SAMPLE = "after a call that is not timed"
-"""How a sample is taken; trials of earlier versions, which did it otherwise, are not used."""
+VERSION = 2
+"""Of how samples are taken: kept trials of other versions are not used."""
+
+_ROUNDS = 20
+"""The most samples of a product, of which the budget counts only the time of the product."""
 
 _DISTURBED = 0.05
 """A sample is disturbed if threads waited for more than this share of it."""
@@ -106,26 +109,26 @@ def time_products(
 ) -> ProductTimes:
     """Time every backend on one layer of each shape with these numbers of rows.
 
-    The samples of all backends are interleaved. Before each of them the product is called once, as
-    oneDNN keeps few of the kernels that it compiles (:func:`limit_kernel_caches`), and creates the
-    others again. Only undisturbed samples count, except where a product has none after ``budget``
-    seconds, to which the time between samples is not counted. With ``evicts`` the processor's
-    caches are emptied before each sample.
+    The samples of all backends are interleaved. Before each of them the product is called once: so
+    its kernel exists, of which oneDNN keeps few
+    (:func:`benchmark.models.hardware.limit_kernel_caches`), and its weights are in the processor's
+    caches. With ``evicts`` these are emptied then. Only undisturbed samples count, except where a
+    product has none after ``budget`` seconds of samples, or after :data:`_ROUNDS` of them.
     """
     products = dict(_products(backends, sizes, dtype, torch.device(device)))
     samples, missing = {product: _Samples() for product in products}, list(products)
     with torch.inference_mode():
         scratch = torch.zeros(EVICTED if evicts else 0, dtype=torch.uint8)
         end = time.perf_counter() + budget
-        while missing:
+        for _ in range(_ROUNDS):
             for product in missing:
                 started = time.perf_counter()
                 _multiply(*products[product])
-                scratch.add_(1)
+                _evict(scratch)
                 end += time.perf_counter() - started
                 samples[product].add(*_sample(*products[product]))
             missing = list(_missing(samples))
-            if time.perf_counter() > end:
+            if not missing or time.perf_counter() > end:
                 break
     seconds_of = {
         product: taken.shortest * _scale(product.shape) for product, taken in samples.items()
@@ -193,6 +196,10 @@ def _multiply(weights: PackedWeights, states: torch.Tensor) -> None:
     weights.multiply(states, None)
     if states.device.type == "cuda":
         torch.cuda.synchronize(states.device)
+
+
+def _evict(scratch: torch.Tensor) -> None:
+    scratch.add_(1)
 
 
 def _scale(shape: Shape) -> float:

@@ -67,7 +67,7 @@ def passes(
     """Yield the passes with their shortest times; sizes are interleaved."""
     longest = _CACHED + max(tokens for _, tokens in _SIZES)
     cost_model = CostModel.on(model.device.type, max(rows for rows, _ in _SIZES))
-    backend = matmul_backend_for(model, say=say)
+    backend = matmul_backend_for(model, cost_model.rows, say=say)
     fused = fused_kernels(model.device, model.dtype)
     with (
         torch.inference_mode(),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from benchmark.package_data import package_toml
 
+_FILE = "decoding/speculative/pass_rows.toml"
+
 
 @dataclass(frozen=True, slots=True)
 class PassRows:
@@ -27,11 +29,16 @@ class PassRows:
         )
 
 
-def pass_rows(batch_size: int = 64) -> PassRows:
+def tried_rows() -> dict[str, tuple[int, ...]]:
+    """Return the numbers of rows by part, which are the same for every batch size."""
+    rows = package_toml(_FILE)["rows"]
+    return {part: tuple(numbers) for part, numbers in rows.items()}
+
+
+def pass_rows(batch_size: int) -> PassRows:
     """Return the rows at the largest recorded batch size up to this one, else at the smallest."""
-    document = package_toml("decoding/speculative/pass_rows.toml")
-    rows = {part: tuple(numbers) for part, numbers in document["rows"].items()}
-    by_size = sorted(document["batch"], key=lambda entry: int(entry["batch_size"]))
+    rows = tried_rows()
+    by_size = sorted(package_toml(_FILE)["batch"], key=lambda entry: int(entry["batch_size"]))
     fitting = [entry for entry in by_size if entry["batch_size"] <= batch_size]
     entry = fitting[-1] if fitting else by_size[0]
     return PassRows(rows, {part: tuple(entry[part]) for part in rows})

@@ -88,7 +88,7 @@ def test_model_is_packed_and_restored(
     layers = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     bits = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     ids = torch.arange(9)[None]
-    product = matmul_backend_for(model)
+    product = matmul_backend_for(model, 64)
     assert product is not None
     assert room or not product.extra_bytes
     close = 1e-4 if dtype == torch.float32 else 0.3
@@ -107,7 +107,7 @@ def test_model_is_packed_and_restored(
 def test_float16_is_not_packed() -> None:
     """float16, which few processors multiply, keeps its own layers."""
     model = tiny_model("llama", 352, 1).half()
-    assert matmul_backend_for(model) is None
+    assert matmul_backend_for(model, 64) is None
     with packed_linears(model, None):
         assert not any(isinstance(module, PackedLinear) for module in model.modules())
 

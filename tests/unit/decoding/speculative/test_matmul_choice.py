@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from benchmark.decoding.speculative.kept_trials import kept_trial
 from benchmark.decoding.speculative.linear_shapes import LinearShapes
 from benchmark.decoding.speculative.matmul_backends import (
     MatmulBackend,
+    TorchBackend,
     available,
     candidates,
     option_name,
@@ -29,7 +31,7 @@ from benchmark.decoding.speculative.matmul_choice import (
     products_seconds,
 )
 from benchmark.decoding.speculative.matmul_trial import Product, ProductTimes, time_products
-from benchmark.decoding.speculative.pass_rows import PassRows, pass_rows
+from benchmark.decoding.speculative.pass_rows import PassRows, pass_rows, tried_rows
 from benchmark.errors import SettingError
 from benchmark.planning.planning import planning
 from benchmark.runs.forecast import forecast_seconds
@@ -92,7 +94,7 @@ def test_seconds_of_a_pass_are_those_of_its_layers(trials: Trials) -> None:
     """Compared with the sum over all layers."""
     seconds = kept_trial(FLOAT32, SHAPES)
     assert seconds is not None
-    rows = pass_rows().rows
+    rows = tried_rows()
     assert list(seconds) == ["mkl", "onednn", "torch"]
     for name, factor in trials.factors.items():
         layers = [64 * 32, 64 * 32, 64 * 32, 32 * 64]
@@ -119,7 +121,7 @@ def test_a_model_with_no_plain_layer_but_the_head_has_a_trial(trials: Trials) ->
     assert all(set(parts) == {"head"} for parts in first.values())
     _new_process()
     assert kept_trial(FLOAT32, HEAD_ALONE) == first
-    assert choose(FLOAT32, FLOAT32, HEAD_ALONE, pass_rows()) == "onednn"
+    assert choose(FLOAT32, FLOAT32, HEAD_ALONE, pass_rows(64)) == "onednn"
     assert trials.count == 1
 
 
@@ -213,14 +215,14 @@ def test_a_disturbed_trial_is_not_kept(trials: Trials, tmp_path: Path) -> None:
     trials.clear = False
     said: list[str] = []
     for _ in range(2):
-        assert choose(FLOAT32, FLOAT32, LARGE, pass_rows(), said.append) == "mkl"
+        assert choose(FLOAT32, FLOAT32, LARGE, pass_rows(64), said.append) == "mkl"
     assert trials.count == 1
     assert not _kept(tmp_path)
     disturbed = "matrix products: other programs disturbed the trial; using MKL, and trying again"
     assert [line.startswith(disturbed) for line in said] == [True, True]
     trials.clear = True
     _new_process()
-    assert choose(FLOAT32, FLOAT32, LARGE, pass_rows(), said.append) == "onednn"
+    assert choose(FLOAT32, FLOAT32, LARGE, pass_rows(64), said.append) == "onednn"
     assert len(said) == 2
 
 
@@ -270,14 +272,14 @@ def test_the_fastest_is_chosen_and_of_equal_ones_the_smallest(
 
 def test_small_models_have_no_trial(trials: Trials) -> None:
     """Microseconds would decide."""
-    assert choose(FLOAT32, FLOAT32, SHAPES, pass_rows()) == "mkl"
+    assert choose(FLOAT32, FLOAT32, SHAPES, pass_rows(64)) == "mkl"
     assert trials.count == 0
 
 
 def test_memory_decides_what_fits_but_not_the_trial(trials: Trials) -> None:
     """A trial has all candidates, so that it also serves a run with more memory."""
     trials.factors = {"mkl": 1.0, "onednn": 3.0, "torch": 2.0}
-    rows = pass_rows()
+    rows = pass_rows(64)
     fitting = {name: FLOAT32[name] for name in ("onednn", "torch")}
     said: list[str] = []
     assert choose(fitting, FLOAT32, LARGE, rows, said.append) == "torch"
@@ -316,18 +318,18 @@ def test_forced_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name chooses; one that does not suit dtype, device, processor or memory is refused."""
     model = tiny_model("llama", 352, 1)
     for name, backend in available(FLOAT32, LinearShapes.of(model)).items():
-        assert type(matmul_backend_for(model, forced=name)) is type(backend)
+        assert type(matmul_backend_for(model, 64, forced=name)) is type(backend)
     with pytest.raises(SettingError, match="mkl-widened: not for float32 on cpu; choose one of"):
-        matmul_backend_for(model, forced="mkl-widened")
+        matmul_backend_for(model, 64, forced="mkl-widened")
     with pytest.raises(SettingError, match=r"backend mkl: not for float16 on cpu$"):
-        matmul_backend_for(tiny_model("llama", 352, 1).half(), forced="mkl")
+        matmul_backend_for(tiny_model("llama", 352, 1).half(), 64, forced="mkl")
     usable = {"torch": FLOAT32["torch"], "mkl": FLOAT32["mkl"]}
     monkeypatch.setattr(matmul_choice, "available", lambda backends, shapes: usable)
     with pytest.raises(SettingError, match="onednn: not available with this processor and torch"):
-        matmul_backend_for(model, forced="onednn")
+        matmul_backend_for(model, 64, forced="onednn")
     monkeypatch.setattr(matmul_choice, "free_memory", lambda: 0)
     with pytest.raises(SettingError, match="mkl: its weights would take more than half"):
-        matmul_backend_for(model, forced="mkl")
+        matmul_backend_for(model, 64, forced="mkl")
 
 
 def test_the_engine_has_a_name_for_every_candidate() -> None:
@@ -417,7 +419,7 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda *, own_thread: None)
     for samples, is_clear in (([0.2, 0.205, 0.3], True), ([0.2, 0.22, 0.3, 0.4, 0.5], False)):
         backends = {"silent": Backend("silent", samples)}
-        times = time_products(backends, [((2048, 8), (5,))], torch.float32)
+        times = time_products(backends, [((2048, 8), (5,))], torch.float32, budget=1.0)
         assert times.clear is is_clear
         assert list(times.seconds.values()) == pytest.approx([0.2])
 
@@ -449,6 +451,39 @@ def test_kernels_that_are_created_again_do_not_count(monkeypatch: pytest.MonkeyP
     assert [times.seconds[Product("own", (8, 8), n)] for n in rows] == pytest.approx(
         [0.0001 * n for n in rows]
     )
+
+
+def test_caches_are_emptied_right_before_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product is called, the caches are emptied, and the product is called and timed."""
+    done: list[str] = []
+    backend = TorchBackend()
+
+    class Weights:
+        def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+            done.append("call")
+            return states
+
+        def unpack(self) -> torch.Tensor | None:
+            return None
+
+    def evict(scratch: torch.Tensor) -> None:
+        done.append(f"{len(scratch)} bytes")
+
+    monkeypatch.setattr(backend, "pack", lambda weight: Weights())
+    monkeypatch.setattr(matmul_trial, "_evict", evict)
+    monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda *, own_thread: 0.0)
+    time_products({"own": backend}, [((8, 8), (1,))], torch.float32, evicts=True)
+    assert done == 3 * ["call", f"{2**26} bytes", "call"]
+
+
+def test_a_product_that_is_always_disturbed_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After twenty samples, if these take too little time to fill the budget."""
+    waits = count()
+    monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda *, own_thread: float(next(waits)))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    times = time_products({"own": TorchBackend()}, [((8, 8), (1,))], torch.float32)
+    assert not times.clear
+    assert next(waits) == 2 * 20
 
 
 def test_with_one_thread_the_waiting_is_subtracted(monkeypatch: pytest.MonkeyPatch) -> None:
