@@ -13,10 +13,10 @@ from benchmark.decoding.speculative.fused.compilation import compiled, parallel
 from benchmark.decoding.speculative.fused.numbers import bits_of, exp, rounded, wide
 from benchmark.decoding.speculative.fused.vectors import (
     LINE,
-    LOW_ROWS,
+    ROW_MULTIPLE,
     add_product,
     largest,
-    lines_to_fetch,
+    prefetch_schedule,
     put_product,
     steps_of,
     sum_of_squares,
@@ -229,22 +229,22 @@ def _scale_queries(
 
 
 @compiled
-def _lines_of(sequence: Any, steps: int) -> Any:
-    """Return the memory of keys and values, to be fetched during this number of steps."""
+def _schedule_of(sequence: Any, steps: int) -> Any:
+    """Return the schedule that fetches keys and values during this number of steps."""
     width, block = sequence.values.shape[1], sequence.keys.shape[1]
     size = sequence.values.itemsize
     keys = sequence.keys.ctypes.data + sequence.first_key * block * size
     values = sequence.values.ctypes.data + sequence.first_value * width * size
-    return lines_to_fetch(keys, values, sequence.blocks * block * width * size // LINE, steps)
+    return prefetch_schedule(keys, values, sequence.blocks * block * width * size // LINE, steps)
 
 
 @compiled
-def _score(scaled: Any, sequence: Any, scores: Any, column: int, fetches: Any) -> None:
+def _score(scaled: Any, sequence: Any, scores: Any, column: int, schedule: Any) -> None:
     """Put the products of queries and keys into the columns of ``scores`` from ``column`` on."""
     width, block = scaled.shape[1], sequence.keys.shape[1]
     for number in range(sequence.blocks):
         row = sequence.first_key + number * width
-        put_product(scores, column + number * block, scaled, sequence.keys, row, fetches)
+        put_product(scores, column + number * block, scaled, sequence.keys, row, schedule)
 
 
 @compiled
@@ -264,11 +264,11 @@ def _exponentiate(scores: Any, first: int, shared: int, own: int, end: int) -> A
 
 
 @compiled
-def _add_values(weights: Any, column: int, sequence: Any, sums: Any, fetches: Any) -> None:
+def _add_values(weights: Any, column: int, sequence: Any, sums: Any, schedule: Any) -> None:
     """Add values, times their weights from column ``column`` on, to the sums of all queries."""
     for start in range(0, sequence.length, _NEAR):
         near, row = min(_NEAR, sequence.length - start), sequence.first_value + start
-        add_product(sums, weights, column + start, sequence.values, row, near, fetches)
+        add_product(sums, weights, column + start, sequence.values, row, near, schedule)
 
 
 @compiled
@@ -287,17 +287,17 @@ def _attend_item(
     """Attend from some tokens of one sequence, and from the heads of one key head's group.
 
     Row r is head r % group of token r // group; behind the last row the last one is repeated, up to
-    a multiple of four. Keys are scored in whole blocks: those behind the last key of the prefix or
-    the slot are there, and get no weight. Of a prefix of 40 tokens and a slot with 5, the columns
-    are 0 to 39 and, behind two blocks of 32, 64 to 68. Meanwhile the keys and values of the next
-    item are fetched from memory.
+    a multiple of four, and what becomes of it is not read. Keys are scored in whole blocks: those
+    behind the last key of the prefix or the slot are there, and get no weight. Of a prefix of 40
+    tokens and a slot with 5, the columns are 0 to 39 and, behind two blocks of 32, 64 to 68.
+    Meanwhile the keys and values of the next item are fetched from memory.
     """
     slot, start, count, position = item[0], item[1], item[2], item[3]
     group, width, like = queries.shape[1] // slots.heads, queries.shape[2], queries[0, 0, 0]
     shared = _sequence(prefix, 0, head, prefix.length)
     own = _sequence(slots, slot, head, position + count)
     rows, block = count * group, slots.keys.shape[1]
-    padded = (rows + LOW_ROWS - 1) // LOW_ROWS * LOW_ROWS
+    padded = (rows + ROW_MULTIPLE - 1) // ROW_MULTIPLE * ROW_MULTIPLE
     begin, columns = shared.blocks * block, (shared.blocks + own.blocks) * block
     scaled = np.empty((padded, width), np.float32)
     scores = np.empty((padded, columns), np.float32)
@@ -305,10 +305,10 @@ def _attend_item(
     divisors = np.empty(rows, np.float32)
     soon = _sequence(slots, next_item[0], next_head, next_item[2] + next_item[3])
     steps = steps_of(padded, columns, width) + steps_of(padded, width, shared.length + own.length)
-    fetches = _lines_of(soon, steps)
+    schedule = _schedule_of(soon, steps)
     _scale_queries(queries, start, head * group, group, rows, scaling, scaled)
-    _score(scaled, shared, scores, 0, fetches)
-    _score(scaled, own, scores, begin, fetches)
+    _score(scaled, shared, scores, 0, schedule)
+    _score(scaled, own, scores, begin, schedule)
     for i in range(rows):
         end = position + i // group + 1
         first = max(0, shared.length + end - window)
@@ -316,8 +316,8 @@ def _attend_item(
         divisors[i] = _exponentiate(
             scores[i], min(first, shared.length), shared.length, own_first, begin + end
         )
-    _add_values(scores, 0, shared, sums, fetches)
-    _add_values(scores, begin, own, sums, fetches)
+    _add_values(scores, 0, shared, sums, schedule)
+    _add_values(scores, begin, own, sums, schedule)
     for i in range(rows):
         result = out[start + i // group, head * group + i % group]
         for d in range(width):
@@ -368,22 +368,19 @@ def attend(
         for d in range(width):
             keys[slot, head, position // block, d, position % block] = new_keys[token, head, d]
             values[slot, head, position, d] = new_values[token, head, d]
-    key_rows, value_rows = keys.reshape(-1, block), values.reshape(-1, width)
-    prefix_key_rows = prefix_keys.reshape(-1, block)
-    prefix_value_rows = prefix_values.reshape(-1, width)
-    blocks, length = keys.shape[2], values.shape[2]
-    prefix_blocks, shared = prefix_keys.shape[1], prefix_values.shape[1]
+    matrices = keys.reshape(-1, block), values.reshape(-1, width)
+    prefix_matrices = prefix_keys.reshape(-1, block), prefix_values.reshape(-1, width)
     works = items.shape[0] * heads
     for work in prange(works):
-        following = min(work + 1, works - 1)
+        following = min(work + 1, works - 1)  # the last has none, and fetches its own
         _attend_item(
             items[work // heads],
             work % heads,
             items[following // heads],
             following % heads,
             queries,
-            _Stored(key_rows, value_rows, heads, blocks, length),
-            _Stored(prefix_key_rows, prefix_value_rows, heads, prefix_blocks, shared),
+            _Stored(*matrices, heads, keys.shape[2], values.shape[2]),
+            _Stored(*prefix_matrices, heads, prefix_keys.shape[1], prefix_values.shape[1]),
             scaling,
             window,
             out,

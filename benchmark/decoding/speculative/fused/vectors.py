@@ -26,11 +26,11 @@ _CHAINS = 4
 
 _IS_WIDE = "avx512f" in cpu_flags()
 _COLUMNS = 32 if _IS_WIDE else 16
-_MOST, _MORE, LOW_ROWS = (12, 8, 4) if _IS_WIDE else (4, 4, 4)
+_LARGE, _MEDIUM, ROW_MULTIPLE = (12, 8, 4) if _IS_WIDE else (4, 4, 4)
 """The rows of a product's tiles; the largest has 24 of 32 registers, or 8 of 16."""
 
 LINE = 64
-"""The bytes that are read from memory together."""
+"""Bytes of a cache line."""
 
 
 class _VectorCode:
@@ -109,7 +109,7 @@ class _VectorCode:
             self._builder.store(vector, numbers, align=4)
 
     def prefetch(self, address: Any) -> None:
-        """Ask for the line of memory at an address; of one that does not exist, nothing happens."""
+        """Ask for the cache line at an address; one that is not mapped is ignored."""
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         name = "llvm.prefetch.p0i8"
@@ -203,14 +203,18 @@ def sum_of_squares(row: Any) -> Any:
     return result
 
 
+_RATE, _FIRST = 4, 5
+"""Where a prefetch schedule has the lines in 256 steps, and its first line."""
+
+
 @compiled
-def lines_to_fetch(one: int, other: int, lines: int, steps: int) -> Any:
+def prefetch_schedule(one: int, other: int, lines: int, steps: int) -> Any:
     """Return what is fetched from memory during products, a few lines with each tile.
 
     Two runs of lines are fetched one after the other, evenly: a processor waits for few lines at a
-    time, and products that need a near cache would wait too. With 768 lines in either and 2,304
-    steps, 170 + 16 lines are fetched in 256 steps; 16 more than are needed, as each tile takes a
-    whole number of lines.
+    time, and products that read from a nearer cache would wait too. With 768 lines in either and
+    2,304 steps, 170 + 16 lines are fetched in 256 steps; 16 more than are needed, as each tile
+    takes a whole number of lines. Of the tile at the end of a run, some lines are beyond it.
 
     Args:
         one: the address of the first run.
@@ -219,38 +223,43 @@ def lines_to_fetch(one: int, other: int, lines: int, steps: int) -> Any:
         steps: how many steps the products have, see :func:`steps_of`.
 
     Returns:
-        For each run the address of the next line and the number of those that are left, and how
-        many lines are fetched in 256 steps, shape (5,). The products change it.
+        For each run the address of the next line and the number of those that are left, then
+        :data:`_RATE` and :data:`_FIRST`, shape (6,). The products change it.
     """
-    fetches = np.empty(5, np.int64)
-    fetches[0], fetches[1] = one, lines
-    fetches[2], fetches[3] = other, lines
-    fetches[4] = min(256, 2 * lines * 256 // max(1, steps) + 16)
-    return fetches
+    schedule = np.empty(6, np.int64)
+    schedule[0], schedule[1] = one, lines
+    schedule[2], schedule[3] = other, lines
+    schedule[_RATE] = min(256, 2 * lines * 256 // max(1, steps) + 16)
+    schedule[_FIRST] = one
+    return schedule
 
 
 @compiled
 def steps_of(rows: int, columns: int, depth: int) -> int:
-    """Return about how many rows of a matrix the tiles of a product read, each tile counted."""
-    return (rows + _MOST - 1) // _MOST * (columns // _COLUMNS) * depth
+    """Return how many rows of a matrix the tiles of a product read, each tile counted.
+
+    With tiles of 12 and 8 by 32, 20 rows by 64 columns are 4 tiles, which have 256 steps of depth
+    64.
+    """
+    return (rows + _LARGE - 1) // _LARGE * (columns // _COLUMNS) * depth
 
 
 @compiled
-def _take_lines(fetches: Any, steps: int) -> Any:
+def _take_lines(schedule: Any, steps: int) -> Any:
     """Return where the next lines begin, and how many of them to fetch in 256 steps."""
-    rate = fetches[4]
+    rate = schedule[_RATE]
     lines = steps * rate >> 8
-    if fetches[1] > 0:
-        start = fetches[0]
-        fetches[0] += lines * LINE
-        fetches[1] -= lines
+    if schedule[1] > 0:
+        start = schedule[0]
+        schedule[0] += lines * LINE
+        schedule[1] -= lines
         return start, rate
-    if fetches[3] > 0:
-        start = fetches[2]
-        fetches[2] += lines * LINE
-        fetches[3] -= lines
+    if schedule[3] > 0:
+        start = schedule[2]
+        schedule[2] += lines * LINE
+        schedule[3] -= lines
         return start, rate
-    return fetches[0], 0
+    return schedule[_FIRST], 0
 
 
 def _product_tile(rows: int, *, adds: bool) -> Callable[..., None]:
@@ -314,9 +323,10 @@ def _product_tile(rows: int, *, adds: bool) -> Callable[..., None]:
     return tile
 
 
-_SIZES = (_MOST, _MORE, LOW_ROWS)
-_put_most, _put_more, _put_few = (_product_tile(rows, adds=False) for rows in _SIZES)
-_add_most, _add_more, _add_few = (_product_tile(rows, adds=True) for rows in _SIZES)
+# Three functions, as one that branches between three tiles takes 1.3 times as long.
+_SIZES = (_LARGE, _MEDIUM, ROW_MULTIPLE)
+_put_large, _put_medium, _put_small = (_product_tile(rows, adds=False) for rows in _SIZES)
+_add_large, _add_medium, _add_small = (_product_tile(rows, adds=True) for rows in _SIZES)
 
 
 @compiled
@@ -325,66 +335,66 @@ def _tile_rows(rows: int) -> int:
 
     Of 12, 8 and 4: 16 rows are two tiles of 8, 20 rows one of 12 and one of 8.
     """
-    if rows >= _MOST and rows != _MOST + LOW_ROWS:
-        return _MOST
-    return _MORE if rows >= _MORE else LOW_ROWS
+    if rows >= _LARGE and rows != _LARGE + ROW_MULTIPLE:
+        return _LARGE
+    return _MEDIUM if rows >= _MEDIUM else ROW_MULTIPLE
 
 
 @compiled
 def put_product(
-    sums: Any, column: int, factors: Any, matrix: Any, first: int, fetches: Any
+    sums: Any, column: int, factors: Any, matrix: Any, first: int, schedule: Any
 ) -> None:
     """Put the product of ``factors`` and some rows of a matrix into some columns of ``sums``.
 
     Args:
-        sums: shape (rows, columns), rows a multiple of :data:`LOW_ROWS`.
+        sums: shape (rows, columns), rows a multiple of :data:`ROW_MULTIPLE`.
         column: the first column of ``sums`` that takes the product.
         factors: shape (rows, depth).
         matrix: shape (at least first + depth, width), width a multiple of 32.
         first: the row of the matrix by which the first column of the factors is multiplied.
-        fetches: what is fetched meanwhile, see :func:`lines_to_fetch`.
+        schedule: what is fetched meanwhile, see :func:`prefetch_schedule`.
     """
     row, end, depth = 0, sums.shape[0], factors.shape[1]
     while row < end:
         rows = _tile_rows(end - row)
         for n in range(0, matrix.shape[1], _COLUMNS):
-            start, rate = _take_lines(fetches, depth)
-            if rows == _MOST:
-                _put_most(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
-            elif rows == _MORE:
-                _put_more(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
+            start, rate = _take_lines(schedule, depth)
+            if rows == _LARGE:
+                _put_large(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
+            elif rows == _MEDIUM:
+                _put_medium(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
             else:
-                _put_few(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
+                _put_small(sums, row, column + n, factors, 0, matrix, first, n, depth, start, rate)
         row += rows
 
 
 @compiled
 def add_product(
-    sums: Any, factors: Any, column: int, matrix: Any, first: int, depth: int, fetches: Any
+    sums: Any, factors: Any, column: int, matrix: Any, first: int, depth: int, schedule: Any
 ) -> None:
     """Add the product of some columns of ``factors`` and some rows of a matrix to ``sums``.
 
     Args:
-        sums: shape (rows, width), rows a multiple of :data:`LOW_ROWS`.
+        sums: shape (rows, width), rows a multiple of :data:`ROW_MULTIPLE`.
         factors: shape (rows, at least column + depth).
         column: the first column of the factors.
         matrix: shape (at least first + depth, width).
         first: the first row of the matrix.
         depth: the number of columns, and of rows.
-        fetches: what is fetched meanwhile, see :func:`lines_to_fetch`.
+        schedule: what is fetched meanwhile, see :func:`prefetch_schedule`.
     """
     row, end, columns = 0, sums.shape[0], sums.shape[1]
     whole = columns - columns % _COLUMNS
     while row < end:
         rows = _tile_rows(end - row)
         for n in range(0, whole, _COLUMNS):
-            start, rate = _take_lines(fetches, depth)
-            if rows == _MOST:
-                _add_most(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
-            elif rows == _MORE:
-                _add_more(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
+            start, rate = _take_lines(schedule, depth)
+            if rows == _LARGE:
+                _add_large(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
+            elif rows == _MEDIUM:
+                _add_medium(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
             else:
-                _add_few(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
+                _add_small(sums, row, n, factors, column, matrix, first, n, depth, start, rate)
         row += rows
     if whole < columns:
         for row in range(end):

@@ -24,15 +24,20 @@ from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import NOT_FINITE, Batch, CacheWrite, RowSpan
 from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.fused import compilation, operations
+from benchmark.decoding.speculative.fused import compilation, kernels, operations
 from benchmark.decoding.speculative.fused.compilation import compiled
 from benchmark.decoding.speculative.fused.numbers import exp, rounded, wide
 from benchmark.decoding.speculative.fused.operations import AllowedTokens, plan_fused
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.fused.vectors import (
+    _COLUMNS,
+    _LARGE,
+    _MEDIUM,
+    ROW_MULTIPLE,
+    _tile_rows,
     add_product,
     largest,
-    lines_to_fetch,
+    prefetch_schedule,
     put_product,
     steps_of,
     sum_of_squares,
@@ -80,24 +85,19 @@ def _totals(row: Array, out: Array) -> None:
 
 
 @compiled
-def _add_product(sums: Array, factors: Array, matrix: Array, fetches: Array) -> None:
-    add_product(sums, factors, 1, matrix, 2, matrix.shape[0] - 3, fetches)
+def _add_product(sums: Array, factors: Array, matrix: Array, schedule: Array) -> None:
+    add_product(sums, factors, 1, matrix, 2, matrix.shape[0] - 3, schedule)
 
 
 @compiled
-def _put_product(sums: Array, column: int, factors: Array, matrix: Array, fetches: Array) -> None:
-    put_product(sums, column, factors, matrix, 2, fetches)
+def _put_product(sums: Array, column: int, factors: Array, matrix: Array, schedule: Array) -> None:
+    put_product(sums, column, factors, matrix, 2, schedule)
 
 
 @compiled
-def _lines_to_fetch(one: int, other: int, lines: int, steps: int) -> Array:
-    result: Array = lines_to_fetch(one, other, lines, steps)
+def _prefetch_schedule(one: int, other: int, lines: int, steps: int) -> Array:
+    result: Array = prefetch_schedule(one, other, lines, steps)
     return result
-
-
-@compiled
-def _steps_of(rows: int, columns: int, depth: int) -> int:
-    return int(steps_of(rows, columns, depth))
 
 
 SPECIAL = (
@@ -208,12 +208,12 @@ def test_the_largest_number_is_not_nan(length: int) -> None:
         assert out[2] == max((x for x in row.tolist() if not math.isnan(x)), default=-math.inf)
 
 
-ROWS = [4, 8, 12, 16, 20, 28]
-"""One tile of each size, and several tiles."""
+ROWS = [4, 8, 12, 16, 20, 24, 28, 40]
+"""Tiles of every size, alone and one behind another."""
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("columns", [20, 64, 53])
+@pytest.mark.parametrize("columns", [20, 64, 85])
 @pytest.mark.parametrize("rows", ROWS)
 def test_products(rows: int, columns: int, dtype: torch.dtype) -> None:
     """Each number is a sum of products in their order, rounded once each, in every tile."""
@@ -227,7 +227,7 @@ def test_products(rows: int, columns: int, dtype: torch.dtype) -> None:
             for column, number in enumerate(numbers):
                 before = expected[row, column]
                 expected[row, column] = _multiply_add(factors[row, 1 + k], number, before)
-    _add_product(sums, factors, operations._array(matrix), _lines_to_fetch(0, 0, 0, 0))
+    _add_product(sums, factors, operations._array(matrix), _prefetch_schedule(0, 0, 0, 0))
     assert np.array_equal(sums, expected)
 
 
@@ -240,8 +240,8 @@ def test_products_in_place_of_others(rows: int, columns: int, dtype: torch.dtype
     factors = torch.randn(rows, 5, generator=generator).numpy()
     matrix = torch.randn(8, columns, generator=generator).to(dtype)
     sums = np.full((rows, columns + 5), np.nan, np.float32)
-    fetches = _lines_to_fetch(0, 0, 0, 0)
-    _put_product(sums, 3, factors, operations._array(matrix), fetches)
+    schedule = _prefetch_schedule(0, 0, 0, 0)
+    _put_product(sums, 3, factors, operations._array(matrix), schedule)
     expected = np.zeros((rows, columns), np.float32)
     for k, numbers in enumerate(matrix[2:7].float().numpy()):
         for row in range(rows):
@@ -254,25 +254,42 @@ def test_products_in_place_of_others(rows: int, columns: int, dtype: torch.dtype
 
 
 @pytest.mark.parametrize("rows", ROWS)
+def test_steps_of_products(rows: int) -> None:
+    """Those of the tiles, of which as few as possible have all rows."""
+    tiles = [_tile_rows(rows)]
+    while sum(tiles) < rows:
+        tiles.append(_tile_rows(rows - sum(tiles)))
+    sizes = {_LARGE, _MEDIUM, ROW_MULTIPLE}
+    assert set(tiles) <= sizes
+    assert sum(tiles) == rows
+    assert len(tiles) == -(-rows // max(sizes))
+    assert steps_of(rows, 2 * _COLUMNS + 5, 7) == 2 * 7 * len(tiles)
+
+
+@pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("lines", [1, 96, 500, 768])
 def test_what_is_fetched_during_products(lines: int, rows: int) -> None:
-    """All lines of one run, then of the other, evenly until the products end, if one a step do."""
+    """Fetch the first run, then the second, evenly; all of both if a line per step suffices."""
     columns, depth, times = 64, 64, 18
     factors, matrix = np.ones((rows, depth), np.float32), np.ones((depth + 2, columns), np.float32)
     sums = np.empty((rows, columns), np.float32)
-    steps = times * _steps_of(rows, columns, depth)
+    steps = times * steps_of(rows, columns, depth)
     one, other = matrix.ctypes.data, factors.ctypes.data
-    fetches = _lines_to_fetch(one, other, lines, steps)
-    lefts = []
+    schedule = _prefetch_schedule(one, other, lines, steps)
+    fetched = []
     for _ in range(times):
-        _put_product(sums, 0, factors, matrix, fetches)
+        _put_product(sums, 0, factors, matrix, schedule)
         assert (sums == depth).all()
-        lefts.append([int(fetches[1]), int(fetches[3])])
-    assert fetches[4] <= min(256, 2 * lines / steps * 256 + 16)
-    assert [fetches[0] - one, fetches[2] - other] == [64 * (lines - left) for left in lefts[-1]]
-    assert all(second == lines for first, second in lefts if first > 0)
-    if 2 * lines <= steps * 15 / 16:
-        assert max(lefts[-1]) <= 0
+        runs = [int(schedule[0] - one) // 64, int(schedule[2] - other) // 64]
+        assert [int(schedule[1]), int(schedule[3])] == [lines - run for run in runs]
+        assert runs[1] == 0 or runs[0] >= lines
+        fetched.append(min(runs[0], lines) + min(runs[1], lines))
+    surplus = steps * 16 / 256
+    if 2 * lines + surplus <= steps:
+        assert fetched[-1] == 2 * lines
+    # No earlier than by a surplus of 16 in 256, and by the line or two that a tile rounds up.
+    for done, number in enumerate(fetched, start=1):
+        assert number <= (2 * lines + surplus) * done / times + 2 * depth
 
 
 def _units_apart(result: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
@@ -634,6 +651,26 @@ def test_each_token_is_in_one_piece(spans: list[tuple[int, int]], threads: int) 
     work = [count * (position + count) for _, _, count, position in plan_fused(batch, 2).items]
     half = (len(work) + 1) // 2
     assert abs(sum(work[:half]) - sum(work[half:])) <= max(work)
+
+
+@compiled
+def _schedule_of_head(keys: Array, values: Array, slot: int, head: int, length: int) -> Array:
+    rows = keys.reshape(-1, keys.shape[-1]), values.reshape(-1, values.shape[-1])
+    stored = kernels._Stored(*rows, keys.shape[1], keys.shape[2], values.shape[2])
+    result: Array = kernels._schedule_of(kernels._sequence(stored, slot, head, length), 4096)
+    return result
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_keys_and_values_that_are_fetched(dtype: torch.dtype) -> None:
+    """Those of a head of a slot: 70 tokens of 64 numbers are three blocks, 384 lines in float32."""
+    keys = torch.zeros(3, 2, 5, 64, 32, dtype=dtype)
+    values = torch.zeros(3, 2, 160, 64, dtype=dtype)
+    arrays = operations._array(keys), operations._array(values)
+    schedule = _schedule_of_head(*arrays, 2, 1, 70)
+    lines = 384 if dtype == torch.float32 else 192
+    addresses = keys[2, 1].data_ptr(), values[2, 1].data_ptr()
+    assert schedule[:4].tolist() == [addresses[0], lines, addresses[1], lines]
 
 
 def test_a_pass_without_sequences() -> None:
