@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
@@ -363,6 +363,22 @@ class _Clock:
         return self.waited if own_thread else 2 * self.waited
 
 
+class _Weights:
+    """Weights whose product is a function that gets the number of rows."""
+
+    def __init__(self, multiply: Callable[[int], None]) -> None:
+        self._multiply = multiply
+
+    def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """Return the states."""
+        self._multiply(len(states))
+        return states
+
+    def unpack(self) -> torch.Tensor | None:
+        """Return none."""
+        return None
+
+
 def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample during which threads waited is repeated; a slow backend has one sample.
 
@@ -427,27 +443,19 @@ def test_only_undisturbed_samples_count(monkeypatch: pytest.MonkeyPatch) -> None
 def test_kernels_that_are_created_again_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend that keeps two kernels has the times of its products, for five numbers of rows."""
     clock, kernels = _Clock(), deque[int](maxlen=2)
+    backend = TorchBackend()
 
-    class Backend:
-        name, extra_bytes, unpacks, row_multiple = "own", 0, False, 1
+    def multiply(rows: int) -> None:
+        if rows not in kernels:
+            kernels.append(rows)
+            clock.now += 0.009
+        clock.now += 0.0001 * rows
 
-        def pack(self, weight: torch.Tensor) -> "Backend":
-            return self
-
-        def unpack(self) -> torch.Tensor | None:
-            return None
-
-        def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-            if len(states) not in kernels:
-                kernels.append(len(states))
-                clock.now += 0.009
-            clock.now += 0.0001 * len(states)
-            return states
-
+    monkeypatch.setattr(backend, "pack", lambda weight: _Weights(multiply))
     monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(matmul_trial, "waiting_seconds", clock.wait)
     rows = (1, 2, 3, 4, 5)
-    times = time_products({"own": Backend()}, [((8, 8), rows)], torch.float32)
+    times = time_products({"own": backend}, [((8, 8), rows)], torch.float32)
     assert [times.seconds[Product("own", (8, 8), n)] for n in rows] == pytest.approx(
         [0.0001 * n for n in rows]
     )
@@ -458,18 +466,10 @@ def test_caches_are_emptied_right_before_a_sample(monkeypatch: pytest.MonkeyPatc
     done: list[str] = []
     backend = TorchBackend()
 
-    class Weights:
-        def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-            done.append("call")
-            return states
-
-        def unpack(self) -> torch.Tensor | None:
-            return None
-
     def evict(scratch: torch.Tensor) -> None:
         done.append(f"{len(scratch)} bytes")
 
-    monkeypatch.setattr(backend, "pack", lambda weight: Weights())
+    monkeypatch.setattr(backend, "pack", lambda weight: _Weights(lambda _: done.append("call")))
     monkeypatch.setattr(matmul_trial, "_evict", evict)
     monkeypatch.setattr(matmul_trial, "waiting_seconds", lambda *, own_thread: 0.0)
     time_products({"own": backend}, [((8, 8), (1,))], torch.float32, evicts=True)
@@ -490,20 +490,15 @@ def test_with_one_thread_the_waiting_is_subtracted(monkeypatch: pytest.MonkeyPat
     """A sample of 5 ms of which the thread waited 3 took 2 ms, even if others waited as well."""
     clock = _Clock()
 
-    class Weights:
-        def multiply(self, states: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-            clock.now += 0.005
-            clock.waited += 0.003
-            return states
-
-        def unpack(self) -> torch.Tensor | None:
-            return None
+    def multiply(_: int) -> None:
+        clock.now += 0.005
+        clock.waited += 0.003
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(matmul_trial, "waiting_seconds", clock.wait)
     for threads, expected in ((1, 0.002), (2, 0.005)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        seconds, is_clear = matmul_trial._sample(Weights(), torch.zeros(1, 1))
+        seconds, is_clear = matmul_trial._sample(_Weights(multiply), torch.zeros(1, 1))
         assert seconds == pytest.approx(expected)
         assert is_clear is (threads == 1)
 
