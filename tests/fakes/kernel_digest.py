@@ -10,7 +10,7 @@ from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.cache import RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.fused import kernels, operations
+from benchmark.decoding.speculative.fused import kernels, operations, vector_attention
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.passes import RowsPass
 
@@ -37,7 +37,7 @@ def kernel_digest() -> str:
 
 def kernel_loads() -> list[int]:
     """Return how many of these kernels were loaded, and how many were compiled."""
-    used: Sequence[Any] = (kernels.normalize, kernels.add_and_normalize, kernels.attend)
+    used: Sequence[Any] = (kernels.normalize, kernels.add_and_normalize, vector_attention.attend)
     counts = [kernel.stats for kernel in used]
     return [
         sum(sum(count.cache_hits.values()) for count in counts),

@@ -25,7 +25,7 @@ from benchmark.decoding.engines import compile_constraint, create_engine
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.engine import SpeculativeEngine
-from benchmark.decoding.speculative.fused import choice, compilation, kernels, operations
+from benchmark.decoding.speculative.fused import choice, compilation, operations, vector_attention
 from benchmark.decoding.speculative.fused import layers as fused_module
 from benchmark.decoding.speculative.fused.decoder_layers import NormForward, _LayerForward
 from benchmark.decoding.speculative.fused.layers import _Rotation, fused_layers
@@ -106,7 +106,7 @@ def test_models_have_their_own_logits(architecture: str, dtype: torch.dtype) -> 
 
 BROKEN: dict[str, tuple[str, int, Callable[[Any], Any]]] = {
     "window": ("mistral", 8, lambda window: 2 * window),
-    "prefix": ("llama", 10, lambda values: values[:, :-1].copy()),
+    "prefix": ("llama", 11, lambda length: length - 1),
     "scaling": ("llama", 7, lambda scaling: scaling * scaling),
     "slots": ("llama", 3, lambda writes: writes * np.array([1, 0, 1])),
     "positions": ("llama", 4, lambda items: items + np.array([0, 0, 0, 1])),
@@ -121,14 +121,14 @@ def test_broken_passes_are_refused(
 ) -> None:
     """Attention with one argument changed shows in the logits of the trial."""
     architecture, place, change = BROKEN[name]
-    own = kernels.attend
+    own = vector_attention.attend
 
     def changed(*arguments: Any) -> None:  # noqa: ANN401  # what the kernel takes
         changing = list(arguments)
         changing[place] = change(changing[place])
         own(*changing)
 
-    monkeypatch.setattr(kernels, "attend", changed)
+    monkeypatch.setattr(vector_attention, "attend", changed)
     model = tiny_model(architecture, VOCABULARY, 1).to(dtype)
     assert "standard deviations off" in str(unsupported_reason(model, fused=FusedKernels()))
 
@@ -637,7 +637,7 @@ def test_bfloat16_uses_kernels_and_float16_does_not(
 ) -> None:
     """Answers in bfloat16 are complete; in float16 there are no kernels."""
     engine, completions, lines = _decode(track("bfloat16"), questions, constraint)
-    assert engine.composition["kernels"] == "Numba"
+    assert engine.composition["kernels"] == FusedKernels().compiled_for(torch.bfloat16)
     assert all(completion.finished for completion in completions.values())
     assert not lines
     engine, _, lines = _decode(track("float16"), questions, constraint, None)
@@ -697,7 +697,7 @@ def test_kernels_that_raise(
     def failing(*_: object) -> None:
         raise LookupError("no such instruction\nand more")
 
-    monkeypatch.setattr(kernels, "attend", failing)
+    monkeypatch.setattr(vector_attention, "attend", failing)
     engine, completions, lines = _decode(model, questions, constraint)
     (line,) = lines
     assert line.startswith("kernels compiled by Numba are not used: no such instruction and more; ")
@@ -709,7 +709,7 @@ def test_kernels_that_raise(
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(kernels, "attend", full)
+    monkeypatch.setattr(vector_attention, "attend", full)
     with pytest.raises(torch.OutOfMemoryError):
         _decode(model, questions, constraint)
     assert not _replaced(model)

@@ -3,7 +3,7 @@
 import math
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -59,12 +59,18 @@ class RaggedCache:
         self.prefix: dict[int, KeyValues] = {}
         self._own: dict[int, KeyValues] = {}
         self._in_blocks: dict[int, KeyValues] = {}
-        self._prefix_in_blocks: dict[int, KeyValues] = {}
+        self._in_pairs: dict[int, KeyValues] = {}
+        self._converted_prefix: dict[int, KeyValues] = {}
+        """As the layer's slots are, see :meth:`prefix_in_blocks` and :meth:`prefix_in_pairs`."""
 
     def store_prefix(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeyValues:
         """Store the keys and values of the prefix, shape (key heads, tokens, head dimension)."""
         self.prefix[layer] = KeyValues(keys[None].contiguous(), values[None].contiguous())
         return self.prefix[layer]
+
+    def prefix_length(self, layer: int) -> int:
+        """Return how many tokens the prefix has, of a layer that stores it."""
+        return self.prefix[layer].keys.shape[2] if layer in self.prefix else 0
 
     def bytes_of_slots(self) -> int:
         """Return the memory of all slots, written to their end.
@@ -116,31 +122,75 @@ class RaggedCache:
 
         Its values are not padded. Without a prefix there are no blocks and no values.
         """
-        if layer not in self._prefix_in_blocks:
-            nothing = like.new_empty(1, heads, 0, like.shape[-1])
-            keys, values = self.prefix.get(layer, KeyValues(nothing, nothing))
-            padded = torch.nn.functional.pad(keys.float(), (0, 0, 0, -keys.shape[2] % _BLOCK))
-            shape = (1, heads, padded.shape[2] // _BLOCK, _BLOCK, padded.shape[3])
-            blocks = padded.view(shape).transpose(3, 4)
-            self._prefix_in_blocks[layer] = KeyValues(blocks.contiguous(), values.float())
-        return self._prefix_in_blocks[layer]
+        if layer not in self._converted_prefix:
+            keys, values = self._prefix(layer, heads, like)
+            padded = _whole_blocks(keys.float())
+            shape = (1, heads, padded.shape[2] // _BLOCK, _BLOCK, like.shape[-1])
+            blocks = padded.view(shape).transpose(3, 4).contiguous()
+            self._converted_prefix[layer] = KeyValues(blocks, values.float())
+        return self._converted_prefix[layer]
+
+    def in_pairs(self, layer: int, heads: int, like: torch.Tensor) -> KeyValues:
+        """Return a layer's slots as :meth:`in_blocks`, with pairs of numbers next to one another.
+
+        Keys have shape (slots, key heads, blocks, head dimension / 2, 32, 2): of position 70, the
+        dimensions 10 and 11 are at [2, 5, 6]. Values have shape (slots, key heads, length / 2, head
+        dimension, 2): of positions 70 and 71, dimension 10 is at [35, 10].
+        """
+        if layer not in self._in_pairs:
+            keys, values = self._allocate(heads, like, self._behind)
+            width = like.shape[-1]
+            self._in_pairs[layer] = KeyValues(
+                keys.view(*keys.shape[:2], -1, width // 2, _BLOCK, 2),
+                values.view(*values.shape[:2], -1, width, 2),
+            )
+        return self._in_pairs[layer]
+
+    def prefix_in_pairs(self, layer: int, heads: int, like: torch.Tensor) -> KeyValues:
+        """Return a layer's prefix in the form of :meth:`in_pairs` with one slot.
+
+        Behind its last token are zeros up to the end of a block. Without a prefix there are no
+        blocks.
+        """
+        if layer not in self._converted_prefix:
+            keys, values = map(_whole_blocks, self._prefix(layer, heads, like))
+            length, width = keys.shape[2:]
+            keys = keys.view(1, heads, length // _BLOCK, _BLOCK, width // 2, 2).transpose(3, 4)
+            values = values.view(1, heads, length // 2, 2, width).transpose(3, 4)
+            self._converted_prefix[layer] = KeyValues(keys.contiguous(), values.contiguous())
+        return self._converted_prefix[layer]
 
     def copy(self, copies: Sequence[CacheCopy]) -> None:
         """Copy the first positions of slots to other slots, in order."""
-        by_position = [tensor for own in self._own.values() for tensor in own]
-        by_position += [own.values for own in self._in_blocks.values()]
-        in_blocks = [own.keys for own in self._in_blocks.values()]
+        stored = list(self._tensors())
         for source, target, length in copies:
-            for cached in by_position:
-                cached[target, :, :length] = cached[source, :, :length]
-            blocks = -(-length // _BLOCK)  # what is copied behind the length is written before read
-            for cached in in_blocks:
-                cached[target, :, :blocks] = cached[source, :, :blocks]
+            for tensor, positions in stored:
+                # What is copied behind the length is written before it is read.
+                count = -(-length // positions)
+                tensor[target, :, :count] = tensor[source, :, :count]
+
+    def _tensors(self) -> Iterator[tuple[torch.Tensor, int]]:
+        """Yield all tensors of the slots, with how many positions an index of a head has."""
+        yield from ((tensor, 1) for own in self._own.values() for tensor in own)
+        for tokens, layers in ((1, self._in_blocks), (2, self._in_pairs)):
+            for own in layers.values():
+                yield own.keys, _BLOCK
+                yield own.values, tokens
+
+    def _prefix(self, layer: int, heads: int, like: torch.Tensor) -> KeyValues:
+        """Return a layer's prefix; one of no tokens if there is none."""
+        nothing = like.new_empty(1, heads, 0, like.shape[-1])
+        return self.prefix.get(layer, KeyValues(nothing, nothing))
 
     def _allocate(self, heads: int, like: torch.Tensor, more: int = 0) -> KeyValues:
         # Zeroed: masked keys get weight zero, and zero times garbage could be NaN.
         shape = (self._slots, heads, self._length + more, like.shape[-1])
         return KeyValues(_zeros(shape, like), _zeros(shape, like))
+
+
+def _whole_blocks(tensor: torch.Tensor) -> torch.Tensor:
+    """Return keys or values with zeros behind the last token, up to the end of its block."""
+    return torch.nn.functional.pad(tensor, (0, 0, 0, -tensor.shape[2] % _BLOCK))
 
 
 def _zeros(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:

@@ -220,8 +220,8 @@ class RowsPass:
         return fused.attend(
             query,
             KeyValues(key.transpose(0, 1), value.transpose(0, 1)),
-            self._cache.in_blocks(layer, key.shape[0], key),
-            self._cache.prefix_in_blocks(layer, key.shape[0], key),
+            self._cache,
+            layer,
             self._fused_plan,
             parameters,
         )

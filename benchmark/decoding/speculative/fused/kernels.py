@@ -1,35 +1,22 @@
-"""The kernels, as functions that Numba compiles for this processor; import it only with Numba.
+"""The kernels but attention, as functions that Numba compiles; import it only with Numba.
 
 All arrays are contiguous, as each layout is compiled by itself. bfloat16 numbers are arrays of
 their bits (see :mod:`benchmark.decoding.speculative.fused.numbers`).
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import prange
 
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
 from benchmark.decoding.speculative.fused.numbers import bits_of, exp, rounded, wide
-from benchmark.decoding.speculative.fused.vectors import (
-    LINE,
-    ROW_MULTIPLE,
-    add_product,
-    largest,
-    prefetch_schedule,
-    put_product,
-    steps_of,
-    sum_of_squares,
-    total,
-)
+from benchmark.decoding.speculative.fused.vectors import sum_of_squares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-_NEAR = 128
-"""Keys that stay in the processor's first cache while all queries use them: 32 kB in float32."""
 
 
 @compiled
@@ -170,221 +157,6 @@ def rotate(
             _rotate_head(queries[token, head], cosines[token], sines[token], out[token, head])
         for head in range(keys.shape[1]):
             _rotate_head(keys[token, head], cosines[token], sines[token], key_out[token, head])
-
-
-class _Stored(NamedTuple):
-    """Keys and values of sequences, as matrices.
-
-    ``keys`` has shape (sequences * heads * blocks * head dimension, block), ``values`` has shape
-    (sequences * heads * length, head dimension).
-    """
-
-    keys: "Array"
-    values: "Array"
-    heads: int
-    blocks: int
-    length: int
-
-
-class _Sequence(NamedTuple):
-    """The keys and values of one head of a sequence: where they begin, and how many there are."""
-
-    keys: "Array"
-    first_key: int
-    blocks: int
-    values: "Array"
-    first_value: int
-    length: int
-
-
-@compiled
-def _sequence(stored: Any, number: int, head: int, length: int) -> Any:
-    """Return a head of a sequence, up to a length.
-
-    With 3 heads of dimension 64 and 13 blocks of 32, head 1 of sequence 2 begins at row
-    (2 * 3 + 1) * 13 * 64 of the keys.
-    """
-    width, block = stored.values.shape[1], stored.keys.shape[1]
-    before = number * stored.heads + head
-    return _Sequence(
-        stored.keys,
-        before * stored.blocks * width,
-        (length + block - 1) // block,
-        stored.values,
-        before * stored.length,
-        length,
-    )
-
-
-@compiled
-def _scale_queries(
-    queries: Any, start: int, first: int, group: int, rows: int, scaling: Any, scaled: Any
-) -> None:
-    """Scale the queries of ``group`` heads from ``first`` on; the last row is repeated behind."""
-    for i in range(scaled.shape[0]):
-        row = min(i, rows - 1)
-        query = queries[start + row // group, first + row % group]
-        for d in range(scaled.shape[1]):
-            scaled[i, d] = wide(query[d]) * scaling
-
-
-@compiled
-def _schedule_of(sequence: Any, steps: int) -> Any:
-    """Return the schedule that fetches keys and values during this number of steps."""
-    width, block = sequence.values.shape[1], sequence.keys.shape[1]
-    size = sequence.values.itemsize
-    keys = sequence.keys.ctypes.data + sequence.first_key * block * size
-    values = sequence.values.ctypes.data + sequence.first_value * width * size
-    return prefetch_schedule(keys, values, sequence.blocks * block * width * size // LINE, steps)
-
-
-@compiled
-def _score(scaled: Any, sequence: Any, scores: Any, column: int, schedule: Any) -> None:
-    """Put the products of queries and keys into the columns of ``scores`` from ``column`` on."""
-    width, block = scaled.shape[1], sequence.keys.shape[1]
-    for number in range(sequence.blocks):
-        row = sequence.first_key + number * width
-        put_product(scores, column + number * block, scaled, sequence.keys, row, schedule)
-
-
-@compiled
-def _exponentiate(scores: Any, first: int, shared: int, own: int, end: int) -> Any:
-    """Replace scores by their exponentials relative to the largest, and return their sum.
-
-    Only those from ``first`` to ``shared`` and from ``own`` to ``end`` count; the others become 0.
-    """
-    hidden = np.float32(-np.inf)
-    scores[:first] = hidden
-    scores[shared:own] = hidden
-    scores[end:] = hidden
-    top = largest(scores)
-    for i in range(scores.shape[0]):
-        scores[i] = exp(scores[i] - top)
-    return total(scores)
-
-
-@compiled
-def _add_values(weights: Any, column: int, sequence: Any, sums: Any, schedule: Any) -> None:
-    """Add values, times their weights from column ``column`` on, to the sums of all queries."""
-    for start in range(0, sequence.length, _NEAR):
-        near, row = min(_NEAR, sequence.length - start), sequence.first_value + start
-        add_product(sums, weights, column + start, sequence.values, row, near, schedule)
-
-
-@compiled
-def _attend_item(
-    item: Any,
-    head: int,
-    next_item: Any,
-    next_head: int,
-    queries: Any,
-    slots: Any,
-    prefix: Any,
-    scaling: Any,
-    window: int,
-    out: Any,
-) -> None:
-    """Attend from some tokens of one sequence, and from the heads of one key head's group.
-
-    Row r is head r % group of token r // group; behind the last row the last one is repeated, up to
-    a multiple of four, and what becomes of it is not read. Keys are scored in whole blocks: those
-    behind the last key of the prefix or the slot are there, and get no weight. Of a prefix of 40
-    tokens and a slot with 5, the columns are 0 to 39 and, behind two blocks of 32, 64 to 68.
-    Meanwhile the keys and values of the next item are fetched from memory.
-    """
-    slot, start, count, position = item[0], item[1], item[2], item[3]
-    group, width, like = queries.shape[1] // slots.heads, queries.shape[2], queries[0, 0, 0]
-    shared = _sequence(prefix, 0, head, prefix.length)
-    own = _sequence(slots, slot, head, position + count)
-    rows, block = count * group, slots.keys.shape[1]
-    padded = (rows + ROW_MULTIPLE - 1) // ROW_MULTIPLE * ROW_MULTIPLE
-    begin, columns = shared.blocks * block, (shared.blocks + own.blocks) * block
-    scaled = np.empty((padded, width), np.float32)
-    scores = np.empty((padded, columns), np.float32)
-    sums = np.zeros((padded, width), np.float32)
-    divisors = np.empty(rows, np.float32)
-    soon = _sequence(slots, next_item[0], next_head, next_item[2] + next_item[3])
-    steps = steps_of(padded, columns, width) + steps_of(padded, width, shared.length + own.length)
-    schedule = _schedule_of(soon, steps)
-    _scale_queries(queries, start, head * group, group, rows, scaling, scaled)
-    _score(scaled, shared, scores, 0, schedule)
-    _score(scaled, own, scores, begin, schedule)
-    for i in range(rows):
-        end = position + i // group + 1
-        first = max(0, shared.length + end - window)
-        own_first = begin + max(0, first - shared.length)
-        divisors[i] = _exponentiate(
-            scores[i], min(first, shared.length), shared.length, own_first, begin + end
-        )
-    _add_values(scores, 0, shared, sums, schedule)
-    _add_values(scores, begin, own, sums, schedule)
-    for i in range(rows):
-        result = out[start + i // group, head * group + i % group]
-        for d in range(width):
-            result[d] = rounded(sums[i, d] / divisors[i], like)
-
-
-@parallel
-def attend(
-    queries: "Array",
-    new_keys: "Array",
-    new_values: "Array",
-    writes: "Array",
-    items: "Array",
-    keys: "Array",
-    values: "Array",
-    scaling: np.float32,
-    window: int,
-    prefix_keys: "Array",
-    prefix_values: "Array",
-    out: "Array",
-) -> None:
-    """Store a pass's keys and values in the slots, and attend to the prefix and the slots.
-
-    A token attends to the prefix, and to its own slot up to itself.
-
-    Args:
-        queries: shape (tokens, heads, head dimension).
-        new_keys: shape (tokens, key heads, head dimension).
-        new_values: as ``new_keys``.
-        writes: token, slot and position of each write, shape (writes, 3).
-        items: slot, first token, number of tokens and position of the first, shape (items, 4).
-        keys: of the slots, shape (slots, key heads, blocks, head dimension, block): a token's key
-            is a column, so that the scores of neighbouring keys are computed at once, and a block
-            of them is read from one end of it to the other.
-        values: of the slots, shape (slots, key heads, length, head dimension).
-        scaling: what scores are multiplied by.
-        window: how many of the last tokens a token sees, itself included.
-        prefix_keys: in float32, shape (key heads, blocks, head dimension, block); no blocks if
-            there is no prefix.
-        prefix_values: in float32, shape (key heads, tokens, head dimension).
-        out: takes the result, shape (tokens, heads, head dimension); tokens without an item keep
-            theirs.
-    """
-    heads, width, block = new_keys.shape[1], new_keys.shape[2], keys.shape[4]
-    for work in prange(writes.shape[0] * heads):
-        i, head = work // heads, work % heads
-        token, slot, position = writes[i, 0], writes[i, 1], writes[i, 2]
-        for d in range(width):
-            keys[slot, head, position // block, d, position % block] = new_keys[token, head, d]
-            values[slot, head, position, d] = new_values[token, head, d]
-    matrices = keys.reshape(-1, block), values.reshape(-1, width)
-    prefix_matrices = prefix_keys.reshape(-1, block), prefix_values.reshape(-1, width)
-    works = items.shape[0] * heads
-    for work in prange(works):
-        following = min(work + 1, works - 1)  # the last has none, and fetches its own
-        _attend_item(
-            items[work // heads],
-            work % heads,
-            items[following // heads],
-            following % heads,
-            queries,
-            _Stored(*matrices, heads, keys.shape[2], values.shape[2]),
-            _Stored(*prefix_matrices, heads, prefix_keys.shape[1], prefix_values.shape[1]),
-            scaling,
-            window,
-            out,
-        )
 
 
 @compiled

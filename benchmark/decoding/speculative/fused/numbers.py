@@ -7,9 +7,11 @@ half of a float32.
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
-from benchmark.decoding.speculative.fused.compilation import compiled, intrinsic, overload
+from benchmark.decoding.speculative.fused.compilation import intrinsic, overload
 
 
 @intrinsic
@@ -47,25 +49,41 @@ def _widened(_context: object, _bits: object) -> object:
     return signature, generate
 
 
+def rounded_bits(builder: Any, number: Any) -> Any:
+    """Write the instructions that round to the bits of a bfloat16, except NaN.
+
+    For a float32 or a vector of them. Adding less than half a unit, and one more if the last bit
+    that stays is set, carries over if and only if the number is to be rounded up. All in 32 bit:
+    Numba would compute in 64, and half as many numbers at a time.
+    """
+    count = number.type.count if isinstance(number.type, ir.VectorType) else None
+
+    def kind(bits: int) -> Any:
+        return ir.VectorType(ir.IntType(bits), count) if count else ir.IntType(bits)
+
+    def constant(value: int) -> Any:
+        return ir.Constant(kind(32), [value] * count if count else value)
+
+    bits = builder.bitcast(number, kind(32))
+    last = builder.and_(builder.lshr(bits, constant(16)), constant(1))
+    carried = builder.add(builder.add(bits, constant(0x7FFF)), last)
+    return builder.trunc(builder.lshr(carried, constant(16)), kind(16))
+
+
 @intrinsic
 def _narrowed(_context: object, _number: object) -> object:
     """Return the bits of the bfloat16 nearest to a float32, the even one if two are as near.
 
-    Adding less than half a unit, and one more if the last bit that stays is set, carries over if
-    and only if the number is to be rounded up. A NaN is cut off instead, with a bit set that keeps
-    it a NaN. All in 32 bit: Numba would compute in 64, and half as many numbers at a time.
+    A NaN is cut off instead, with a bit set that keeps it a NaN.
     """
     signature = types.uint16(types.float32)
 
     def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
         word, half = (context.get_value_type(kind) for kind in (types.uint32, types.uint16))
-        bits = builder.bitcast(arguments[0], word)
-        upper = builder.lshr(bits, word(16))
-        last = builder.and_(upper, word(1))
-        carried = builder.lshr(builder.add(builder.add(bits, word(0x7FFF)), last), word(16))
+        upper = builder.lshr(builder.bitcast(arguments[0], word), word(16))
         is_nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
-        rounded = builder.select(is_nan, builder.or_(upper, word(0x40)), carried)
-        return builder.trunc(rounded, half)
+        cut = builder.trunc(builder.or_(upper, word(0x40)), half)
+        return builder.select(is_nan, cut, rounded_bits(builder, arguments[0]))
 
     return signature, generate
 
@@ -103,24 +121,60 @@ def _rounded_overload(number: Any, like: Any) -> Any:  # noqa: ARG001
     return lambda number, like: _narrowed(number)  # noqa: ARG005
 
 
-@compiled
-def exp(number: Any) -> Any:
-    """Return e to a float32 of at most 88, to 3 units in the last place; 0 below -87, NaN for NaN.
+@intrinsic
+def exp(_context: object, _number: object) -> object:
+    """Return e to a float32 of at most 88, to 3 units in the last place; 0 below -87, NaN for NaN."""
+    number = types.float32
+
+    def generate(_target: object, builder: Any, _signature: object, arguments: Any) -> object:
+        return exponential(builder, arguments[0])
+
+    return number(number), generate
+
+
+def exponential(builder: Any, number: Any) -> Any:
+    """Write the instructions of :func:`exp`, for a float32 or a vector of them.
 
     e**x is 2**n * e**r with n the whole number next to x / ln 2, and r at most ln 2 / 2, for which
     a polynomial does (the coefficients are those of the Cephes library). ln 2 is subtracted in two
     parts, so that r is exact. Adding 1.5 * 2**23 rounds to a whole number, which is then in the
     last bits of the sum: moved to the exponent's place, they make 2**n.
     """
-    shifted = multiply_add(number, np.float32(1.44269504), np.float32(12582912.0))
-    whole = shifted - np.float32(12582912.0)
-    rest = multiply_add(whole, np.float32(-0.693359375), number)
-    rest = multiply_add(whole, np.float32(2.12194440e-4), rest)
-    power = multiply_add(np.float32(1.9875691500e-4), rest, np.float32(1.3981999507e-3))
-    power = multiply_add(power, rest, np.float32(8.3334519073e-3))
-    power = multiply_add(power, rest, np.float32(4.1665795894e-2))
-    power = multiply_add(power, rest, np.float32(1.6666665459e-1))
-    power = multiply_add(power, rest, np.float32(5.0000001201e-1))
-    power = multiply_add(power * rest, rest, rest) + np.float32(1.0)
-    scale = float_of(np.uint32((bits_of(shifted) << np.uint32(23)) + np.uint32(0x3F800000)))
-    return np.float32(0.0) if number < np.float32(-87.0) else power * scale
+    kind, is_vector = number.type, isinstance(number.type, ir.VectorType)
+    words = ir.VectorType(ir.IntType(32), kind.count) if is_vector else ir.IntType(32)
+    name = f"llvm.fma.v{kind.count}f32" if is_vector else "llvm.fma.f32"
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind] * 3), name
+    )
+
+    def constant(value: float, of: Any = kind) -> Any:
+        rounded = int(value) if of is words else float(np.float32(value))
+        return ir.Constant(of, [rounded] * kind.count if is_vector else rounded)
+
+    def times_plus(one: Any, two: Any, three: Any) -> Any:
+        return builder.call(function, [one, two, three])
+
+    shifter = constant(12582912.0)
+    shifted = times_plus(number, constant(1.44269504), shifter)
+    whole = builder.fsub(shifted, shifter)
+    rest = times_plus(whole, constant(-0.693359375), number)
+    rest = times_plus(whole, constant(2.12194440e-4), rest)
+    power = constant(_COEFFICIENTS[0])
+    for coefficient in _COEFFICIENTS[1:]:
+        power = times_plus(power, rest, constant(coefficient))
+    power = times_plus(builder.fmul(power, rest), rest, rest)
+    power = builder.fadd(power, constant(1.0))
+    exponent = builder.shl(builder.bitcast(shifted, words), constant(23, words))
+    scale = builder.bitcast(builder.add(exponent, constant(0x3F800000, words)), kind)
+    is_small = builder.fcmp_ordered("<", number, constant(-87.0))
+    return builder.select(is_small, constant(0.0), builder.fmul(power, scale))
+
+
+_COEFFICIENTS = (
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+)

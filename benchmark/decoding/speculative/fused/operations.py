@@ -11,8 +11,9 @@ import torch
 
 from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import Batch, RowSpan
-from benchmark.decoding.speculative.cache import KeyValues
-from benchmark.decoding.speculative.fused import kernels
+from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
+from benchmark.decoding.speculative.fused import kernels, tile_attention, vector_attention
+from benchmark.decoding.speculative.fused.tiles import DEPTH, can_use_tiles
 from benchmark.errors import ModelError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _UNLIMITED = 2**31
 
 @dataclass(frozen=True, slots=True)
 class FusedPlan:
-    """A pass as the arrays ``writes`` and ``items`` of :func:`kernels.attend`.
+    """A pass as the arrays ``writes`` and ``items`` of :func:`vector_attention.attend`.
 
     ``tokens`` is how many tokens of the pass are in a sequence; padding may follow. ``slots`` and
     ``length`` are those that a cache needs at least.
@@ -156,11 +157,16 @@ def rotate(
     return query, key
 
 
+def uses_tiles(query: torch.Tensor) -> bool:
+    """Return whether attention from these queries is computed by AMX's tiles."""
+    return query.dtype == torch.bfloat16 and query.shape[-1] % DEPTH == 0 and can_use_tiles()
+
+
 def attend(
     query: torch.Tensor,
     new: KeyValues,
-    stored: KeyValues,
-    prefix: KeyValues,
+    cache: RaggedCache,
+    layer: int,
     plan: FusedPlan,
     parameters: ScoreParameters,
 ) -> torch.Tensor:
@@ -169,21 +175,28 @@ def attend(
     Args:
         query: shape (tokens, heads, head dimension), contiguous.
         new: the pass's keys and values, shape (tokens, key heads, head dimension) each.
-        stored: the slots, as :meth:`RaggedCache.in_blocks` has them.
-        prefix: as :meth:`RaggedCache.prefix_in_blocks` has it.
+        cache: the prefix and the slots; the slots get the pass's keys and values.
+        layer: the number of the layer.
         plan: the pass.
         parameters: how keys are scored; without a soft cap.
     """
+    kind = new.keys.shape[1], new.keys
+    if uses_tiles(query):
+        kernel = tile_attention.attend
+        stored, prefix = cache.in_pairs(layer, *kind), cache.prefix_in_pairs(layer, *kind)
+    else:
+        kernel = vector_attention.attend
+        stored, prefix = cache.in_blocks(layer, *kind), cache.prefix_in_blocks(layer, *kind)
     if (
         new.keys.shape != new.values.shape
         or not query.dtype == new.keys.dtype == new.values.dtype
         or plan.slots > len(stored.values)
-        or plan.length > stored.values.shape[2]
+        or plan.length > stored.keys.shape[2] * stored.keys.shape[4]
     ):
         raise ModelError("its keys and values are not of the kind that the kernels take")
     out = torch.empty_like(query)
     out[plan.tokens :] = 0
-    kernels.attend(
+    kernel(
         _array(query),
         _array(new.keys.contiguous()),
         _array(new.values.contiguous()),
@@ -195,6 +208,7 @@ def attend(
         parameters.window or _UNLIMITED,
         _array(prefix.keys[0]),
         _array(prefix.values[0]),
+        cache.prefix_length(layer),
         _array(out),
     )
     return out

@@ -15,7 +15,12 @@ from numba import types
 from numba.core import cgutils
 
 from benchmark.decoding.speculative.fused.compilation import compiled, intrinsic
-from benchmark.decoding.speculative.fused.numbers import multiply_add, wide
+from benchmark.decoding.speculative.fused.numbers import (
+    exponential,
+    multiply_add,
+    rounded_bits,
+    wide,
+)
 from benchmark.models.hardware import cpu_flags
 
 _LANES = 16
@@ -102,6 +107,15 @@ class _VectorCode:
                 vectors.append(builder.load(numbers, align=4))
         return vectors
 
+    def exponential(self, vector: Any) -> Any:
+        """Return :func:`numbers.exp` of the numbers of a vector."""
+        return exponential(self._builder, vector)
+
+    def store_rounded(self, vector: Any, start: Any) -> None:
+        """Store a vector of numbers from an address on, as the bits of bfloat16 numbers."""
+        place = self._builder.bitcast(start, self._halves.as_pointer())
+        self._builder.store(rounded_bits(self._builder, vector), place, align=2)
+
     def store(self, vectors: Sequence[Any], start: Any) -> None:
         """Store vectors from an address on."""
         for vector, address in zip(vectors, self._addresses(start), strict=True):
@@ -116,6 +130,30 @@ class _VectorCode:
         function = cgutils.get_or_insert_function(self._builder.module, kind, name)
         start = self._builder.inttoptr(address, byte)
         self._builder.call(function, [start, word(0), word(2), word(1)])
+
+    def chains(
+        self, vectors: Any, results: Sequence[Any], step: Callable[[Any, Any], None]
+    ) -> None:
+        """Write a loop over vectors: each fourth one takes its step with the same result.
+
+        Those behind the last four take it with the first result.
+        """
+        builder, whole = self._builder, self._context.get_value_type(types.intp)
+        fours = builder.udiv(vectors, whole(len(results)))
+        with cgutils.for_range(builder, fours) as loop:
+            for i, result in enumerate(results):
+                first = builder.mul(loop.index, whole(len(results)))
+                step(builder.add(first, whole(i)), result)
+        behind = builder.mul(fours, whole(len(results)))
+        with cgutils.for_range(builder, vectors, start=behind) as loop:
+            step(loop.index, results[0])
+
+    def joined(self, results: Sequence[Any], across: "_Step") -> Any:
+        """Return the numbers of all results combined."""
+        parts = [self._builder.load(result) for result in results]
+        while len(parts) > 1:
+            parts = [across(self, *pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
+        return self.across(partial(across, self), parts[0])
 
     def _addresses(self, start: Any) -> list[Any]:
         whole = self._context.get_value_type(types.intp)
@@ -139,25 +177,14 @@ def _reduction(first: float, step: _Step, across: _Step) -> Callable[[Any], Any]
             whole = context.get_value_type(types.intp)
             vectors = builder.udiv(builder.extract_value(array.shape, 0), whole(_LANES))
             results = [code.variable(code.repeated(ir.FloatType()(first))) for _ in range(_CHAINS)]
-            fours = builder.udiv(vectors, whole(_CHAINS))
 
             def combine(index: Any, result: Any) -> None:
                 start = builder.gep(array.data, [builder.mul(index, whole(_LANES))])
                 (part,) = code.load(start, is_bfloat16=row.dtype == types.uint16)
                 builder.store(step(code, builder.load(result), part), result)
 
-            with cgutils.for_range(builder, fours) as loop:
-                for i, result in enumerate(results):
-                    index = builder.add(builder.mul(loop.index, whole(_CHAINS)), whole(i))
-                    combine(index, result)
-            with cgutils.for_range(
-                builder, vectors, start=builder.mul(fours, whole(_CHAINS))
-            ) as loop:
-                combine(loop.index, results[0])
-            parts = [builder.load(result) for result in results]
-            while len(parts) > 1:
-                parts = [across(code, *pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
-            return code.across(partial(across, code), parts[0])
+            code.chains(vectors, results, combine)
+            return code.joined(results, across)
 
         return types.float32(row), generate
 
@@ -201,6 +228,51 @@ def sum_of_squares(row: Any) -> Any:
     for i in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
         result = multiply_add(wide(row[i]), wide(row[i]), result)
     return result
+
+
+@intrinsic
+def prefetch(_context: object, _address: object) -> object:
+    """Ask for the cache line at an address."""
+
+    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
+        _VectorCode(context, builder).prefetch(arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
+
+
+@intrinsic
+def weigh(
+    _context: object, scores: Any, _row: object, _top: object, _scaling: object, weights: Any
+) -> object:
+    """Put the exponentials of a row of scores into a row of weights, and return their sum.
+
+    Each is that of (score - top) * scaling, and rounded to a bfloat16; the sum is of those that are
+    not rounded. Both are matrices of as many columns, a multiple of 16.
+    """
+    number = types.float32
+
+    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
+        code, whole = _VectorCode(context, builder), context.get_value_type(types.intp)
+        source, row, top, scaling, target = arguments
+        matrix = context.make_array(scores)(context, builder, source)
+        _, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
+        start = code.row(scores, source, row, 0, whole(0))
+        goal = code.row(weights, target, row, 0, whole(0))
+        tops, scalings = code.repeated(top), code.repeated(scaling)
+        sums = [code.variable(code.repeated(ir.FloatType()(0.0))) for _ in range(_CHAINS)]
+
+        def step(index: Any, result: Any) -> None:
+            place = builder.mul(index, whole(_LANES))
+            (part,) = code.load(builder.gep(start, [place]))
+            power = code.exponential(builder.fmul(builder.fsub(part, tops), scalings))
+            builder.store(code.add(builder.load(result), power), result)
+            code.store_rounded(power, builder.gep(goal, [place]))
+
+        code.chains(builder.udiv(columns, whole(_LANES)), sums, step)
+        return code.joined(sums, _VectorCode.add)
+
+    return number(scores, types.intp, number, number, weights), generate
 
 
 _RATE, _FIRST = 4, 5

@@ -24,11 +24,13 @@ from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import NOT_FINITE, Batch, CacheWrite, RowSpan
 from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.fused import compilation, kernels, operations
+from benchmark.decoding.speculative.fused import compilation, operations, vector_attention
 from benchmark.decoding.speculative.fused.compilation import compiled
 from benchmark.decoding.speculative.fused.numbers import exp, rounded, wide
 from benchmark.decoding.speculative.fused.operations import AllowedTokens, plan_fused
 from benchmark.decoding.speculative.fused.passes import FusedKernels
+from benchmark.decoding.speculative.fused.sequences import Stored, sequence_of
+from benchmark.decoding.speculative.fused.tiles import can_use_tiles
 from benchmark.decoding.speculative.fused.vectors import (
     _COLUMNS,
     _LARGE,
@@ -469,25 +471,35 @@ def _sequences(
     ]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("width", "group"), [(64, 1), (64, 3), (20, 1), (20, 3)])
+@pytest.fixture(params=["float32", "bfloat16", "bfloat16 by tiles"])
+def attended(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
+    """Return a dtype, in which attention is computed by vectors or by tiles."""
+    name, _, tiles = request.param.partition(" by ")
+    if not tiles:
+        monkeypatch.setattr(operations, "can_use_tiles", lambda: False)
+    elif not can_use_tiles():
+        pytest.skip("no tiles: the processor or the system has no AMX")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+@pytest.mark.parametrize(("width", "group"), [(64, 1), (64, 3), (96, 2), (20, 1), (20, 3)])
 @pytest.mark.parametrize("window", [None, 1, 36])
 @pytest.mark.parametrize("prefix", [0, 9])
 def test_attention_is_naive_attention(
-    prefix: int, window: int | None, width: int, group: int, dtype: torch.dtype
+    prefix: int, window: int | None, width: int, group: int, attended: torch.dtype
 ) -> None:
     """For spans that are split and lengths at the ends of blocks, with and without a prefix."""
-    _compare_with_naive_attention(prefix, window, width, group, dtype)
+    _compare_with_naive_attention(prefix, window, width, group, attended)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("window", [None, 50])
 @pytest.mark.parametrize("prefix", [31, 32, 33, 129])
 def test_attention_to_prefixes_that_end_at_a_block(
-    prefix: int, window: int | None, dtype: torch.dtype
+    prefix: int, window: int | None, attended: torch.dtype
 ) -> None:
     """Those of one block and of more, shorter and longer than the slots."""
-    _compare_with_naive_attention(prefix, window, 16, 2, dtype)
+    _compare_with_naive_attention(prefix, window, 32, 2, attended)
 
 
 def _compare_with_naive_attention(
@@ -518,11 +530,10 @@ def _own_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_own_threads")
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_attention_does_not_depend_on_threads_and_other_rows(dtype: torch.dtype) -> None:
+def test_attention_does_not_depend_on_threads_and_other_rows(attended: torch.dtype) -> None:
     """Bit for bit it is the same with two threads, alone, and token by token."""
     lengths = [40, 33, 7]
-    rows = _sequences(lengths, 3, 20, dtype)
+    rows = _sequences(lengths, 3, 32, attended)
     everything = [(i, 0, length) for i, length in enumerate(lengths)]
     results = []
     for threads in (1, 2):
@@ -541,30 +552,30 @@ def test_attention_does_not_depend_on_threads_and_other_rows(dtype: torch.dtype)
         assert all(torch.equal(*pair) for pair in zip(result, results[0], strict=True))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_key_that_is_nan(sign: int, dtype: torch.dtype) -> None:
+def test_a_key_that_is_nan(sign: int, attended: torch.dtype) -> None:
     """Tokens that see it get NaN; those before it, and behind a window, do not."""
-    (row,) = _sequences([40], 3, 20, dtype)
+    (row,) = _sequences([40], 3, 32, attended)
     row[1][10, 0, 7] = math.copysign(math.nan, sign)
     for window, seen in ((None, range(10, 40)), (5, range(10, 15))):
         (result,) = _Attention(None, [row], window).attend([(0, 0, 40)])
-        of_key_heads = result.isnan().view(40, 2, 3 * 20)
+        of_key_heads = result.isnan().view(40, 2, 3 * 32)
         assert of_key_heads[:, 0].all(-1).nonzero().flatten().tolist() == list(seen)
         assert of_key_heads[:, 0].any(-1).nonzero().flatten().tolist() == list(seen)
         assert not of_key_heads[:, 1].any()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_what_is_behind_a_sequence_is_not_read(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("length", [19, 20, 32, 35])
+def test_what_is_behind_a_sequence_is_not_read(length: int, attended: torch.dtype) -> None:
     """Not even NaN of keys and values that an earlier sequence left in a slot."""
-    (row,) = _sequences([40], 3, 20, dtype)
-    (expected,) = _Attention(None, [row], None).attend([(0, 0, 20)])
+    (row,) = _sequences([70], 3, 32, attended)
+    (expected,) = _Attention(None, [row], None).attend([(0, 0, length)])
     attention = _Attention(None, [row], None)
-    stored = attention._cache.in_blocks(0, 2, row[1])
-    for tensor in stored:
-        tensor.fill_(math.nan)
-    (result,) = attention.attend([(0, 0, 20)])
+    for stored in (attention._cache.in_blocks, attention._cache.in_pairs):
+        for tensor in stored(0, 2, row[1]):
+            tensor.fill_(math.nan)
+    (result,) = attention.attend([(0, 0, length)])
+    assert not expected.isnan().any()
     assert torch.equal(result, expected)
 
 
@@ -656,8 +667,10 @@ def test_each_token_is_in_one_piece(spans: list[tuple[int, int]], threads: int) 
 @compiled
 def _schedule_of_head(keys: Array, values: Array, slot: int, head: int, length: int) -> Array:
     rows = keys.reshape(-1, keys.shape[-1]), values.reshape(-1, values.shape[-1])
-    stored = kernels._Stored(*rows, keys.shape[1], keys.shape[2], values.shape[2])
-    result: Array = kernels._schedule_of(kernels._sequence(stored, slot, head, length), 4096)
+    key_rows = keys.shape[2] * keys.shape[3]
+    stored = Stored(*rows, keys.shape[1], keys.shape[4], key_rows, values.shape[2])
+    sequence = sequence_of(stored, slot, head, length)
+    result: Array = vector_attention._schedule_of(sequence, 4096)
     return result
 
 
@@ -759,19 +772,15 @@ def test_sets_beyond_the_logits_are_refused() -> None:
         empty.choose(logits, numbers, -1)
 
 
-def test_a_cache_that_is_too_small_is_refused() -> None:
+def test_a_cache_that_is_too_small_is_refused(attended: torch.dtype) -> None:
     """The kernel would write behind it."""
     batch = Batch(0)
-    batch.add(1, 3, [0, 0])
+    batch.add(1, 33, [0, 0])
     plan = plan_fused(batch, 2)
-    assert (plan.slots, plan.length) == (2, 5)
-    tokens, cache = torch.zeros(2, 1, 4), RaggedCache(2, 4)
-    with pytest.raises(ModelError, match="kernels take"):
-        operations.attend(
-            tokens,
-            KeyValues(tokens, tokens),
-            cache.in_blocks(0, 1, tokens)._replace(values=torch.zeros(2, 1, 4, 4)),
-            cache.prefix_in_blocks(0, 1, tokens),
-            plan,
-            ScoreParameters(1.0, None, None),
-        )
+    assert (plan.slots, plan.length) == (2, 35)
+    tokens, parameters = torch.zeros(2, 1, 32, dtype=attended), ScoreParameters(1.0, None, None)
+    new = KeyValues(tokens, tokens)
+    for cache in (RaggedCache(1, 64), RaggedCache(2, 32)):
+        with pytest.raises(ModelError, match="kernels take"):
+            operations.attend(tokens, new, cache, 0, plan, parameters)
+    assert not operations.attend(tokens, new, RaggedCache(2, 35), 0, plan, parameters).any()
