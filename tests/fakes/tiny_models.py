@@ -74,9 +74,9 @@ _CLASSES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel], dict[st
 
 
 def tiny_model(
-    architecture: str, vocabulary_size: int, eos_id: int, seed: int = 0
+    architecture: str, vocabulary_size: int, eos_id: int, seed: int = 0, **changes: int
 ) -> PreTrainedModel:
-    """Return a model with weights drawn from the seed."""
+    """Return a model with weights drawn from the seed; changes are those of its configuration."""
     config_class, model_class, special = _CLASSES[architecture]
     config = config_class(
         vocab_size=vocabulary_size,
@@ -84,7 +84,7 @@ def tiny_model(
         bos_token_id=None,
         pad_token_id=None,
         **_SHAPE,
-        **special,
+        **{**special, **changes},
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

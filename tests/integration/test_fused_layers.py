@@ -25,7 +25,14 @@ from benchmark.decoding.engines import compile_constraint, create_engine
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.compatibility import unsupported_reason
 from benchmark.decoding.speculative.engine import SpeculativeEngine
-from benchmark.decoding.speculative.fused import choice, compilation, operations, vector_attention
+from benchmark.decoding.speculative.fused import (
+    choice,
+    compilation,
+    kernels,
+    operations,
+    tile_attention,
+    vector_attention,
+)
 from benchmark.decoding.speculative.fused import layers as fused_module
 from benchmark.decoding.speculative.fused.decoder_layers import NormForward, _LayerForward
 from benchmark.decoding.speculative.fused.layers import _Rotation, fused_layers
@@ -42,6 +49,7 @@ from benchmark.runs.evaluation import Questions
 from benchmark.runs.requests import NOT_WRITTEN, DataRequest, RunRequest
 from benchmark.runs.resolution import resolve
 from benchmark.tasks import DEFAULT, task_named
+from fakes.attention_kinds import ATTENTION_KINDS, chosen_attention
 from fakes.tiny_models import tiny_model
 
 TRACK = Path(__file__).parents[2] / "fixtures" / "models" / "track"
@@ -114,22 +122,23 @@ BROKEN: dict[str, tuple[str, int, Callable[[Any], Any]]] = {
 """What is broken: the model, the number of the argument of the kernel, and what becomes of it."""
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ATTENTION_KINDS)
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_passes_are_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, dtype: torch.dtype
-) -> None:
+def test_broken_passes_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, kind: str) -> None:
     """Attention with one argument changed shows in the logits of the trial."""
     architecture, place, change = BROKEN[name]
-    own = vector_attention.attend
+    model = tiny_model(architecture, VOCABULARY, 1, head_dim=32)
+    model = model.to(chosen_attention(kind, monkeypatch))
+    assert unsupported_reason(model, fused=FusedKernels()) is None
+    used = tile_attention if kind.endswith("tiles") else vector_attention
+    own = used.attend
 
     def changed(*arguments: Any) -> None:  # noqa: ANN401  # what the kernel takes
         changing = list(arguments)
         changing[place] = change(changing[place])
         own(*changing)
 
-    monkeypatch.setattr(vector_attention, "attend", changed)
-    model = tiny_model(architecture, VOCABULARY, 1).to(dtype)
+    monkeypatch.setattr(used, "attend", changed)
     assert "standard deviations off" in str(unsupported_reason(model, fused=FusedKernels()))
 
 
@@ -728,14 +737,15 @@ WRONG = {
 
 def _plus_one(monkeypatch: pytest.MonkeyPatch, name: str, place: int) -> None:
     """Let a kernel add 1 to the results that it puts into this argument."""
-    own = getattr(kernels, name)
+    module = vector_attention if name == "attend" else kernels
+    own = getattr(module, name)
 
     def wrong(*arguments: Any) -> None:  # noqa: ANN401  # what the kernel takes
         own(*arguments)
         array = arguments[place]
         array += 1
 
-    monkeypatch.setattr(kernels, name, wrong)
+    monkeypatch.setattr(module, name, wrong)
 
 
 @pytest.mark.parametrize("name", WRONG)

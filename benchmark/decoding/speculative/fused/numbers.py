@@ -121,9 +121,23 @@ def _rounded_overload(number: Any, like: Any) -> Any:  # noqa: ARG001
     return lambda number, like: _narrowed(number)  # noqa: ARG005
 
 
+_COEFFICIENTS = (
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+)
+"""Of the seventh power of r down to its square."""
+
+
 @intrinsic
 def exp(_context: object, _number: object) -> object:
-    """Return e to a float32 of at most 88, to 3 units in the last place; 0 below -87, NaN for NaN."""
+    """Return e to a float32 of at most 88, to 3 units in the last place.
+
+    It is 0 below -87, and NaN for NaN.
+    """
     number = types.float32
 
     def generate(_target: object, builder: Any, _signature: object, arguments: Any) -> object:
@@ -168,13 +182,3 @@ def exponential(builder: Any, number: Any) -> Any:
     scale = builder.bitcast(builder.add(exponent, constant(0x3F800000, words)), kind)
     is_small = builder.fcmp_ordered("<", number, constant(-87.0))
     return builder.select(is_small, constant(0.0), builder.fmul(power, scale))
-
-
-_COEFFICIENTS = (
-    1.9875691500e-4,
-    1.3981999507e-3,
-    8.3334519073e-3,
-    4.1665795894e-2,
-    1.6666665459e-1,
-    5.0000001201e-1,
-)

@@ -9,6 +9,9 @@ import numpy as np
 
 from benchmark.decoding.speculative.fused.compilation import compiled
 
+LINE = 64
+"""Bytes of a cache line."""
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,6 +27,7 @@ class Stored(NamedTuple):
         values: with a row per token, or per two tokens.
         heads: how many heads a sequence has.
         block: how many tokens are in a block.
+        width: the dimension of a head.
         key_rows: how many rows of ``keys`` a head has.
         value_rows: how many rows of ``values`` it has.
     """
@@ -32,6 +36,7 @@ class Stored(NamedTuple):
     values: "Array"
     heads: int
     block: int
+    width: int
     key_rows: int
     value_rows: int
 
@@ -39,7 +44,8 @@ class Stored(NamedTuple):
 class Sequence(NamedTuple):
     """One head of a sequence: where its keys and values begin, and how many there are.
 
-    ``blocks`` are those that have its ``length`` tokens.
+    ``blocks`` are those that have its ``length`` tokens, and ``numbers`` those of the keys in them,
+    or of the values.
     """
 
     keys: "Array"
@@ -48,6 +54,7 @@ class Sequence(NamedTuple):
     values: "Array"
     first_value: int
     length: int
+    numbers: int
 
 
 @compiled
@@ -58,14 +65,28 @@ def sequence_of(stored: Any, number: int, head: int, length: int) -> Any:
     (2 * 3 + 1) * 13 * 64 of the keys.
     """
     before = number * stored.heads + head
+    blocks = (length + stored.block - 1) // stored.block
     return Sequence(
         stored.keys,
         before * stored.key_rows,
-        (length + stored.block - 1) // stored.block,
+        blocks,
         stored.values,
         before * stored.value_rows,
         length,
+        blocks * stored.block * stored.width,
     )
+
+
+@compiled
+def lines_of(sequence: Any) -> Any:
+    """Return the addresses of a sequence's keys and values, and how many cache lines either has.
+
+    70 tokens of 64 numbers are in three blocks of 32, which are 384 lines in float32.
+    """
+    size = sequence.keys.itemsize
+    keys = sequence.keys.ctypes.data + sequence.first_key * sequence.keys.shape[1] * size
+    values = sequence.values.ctypes.data + sequence.first_value * sequence.values.shape[1] * size
+    return keys, values, sequence.numbers * size // LINE
 
 
 @compiled

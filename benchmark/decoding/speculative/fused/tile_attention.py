@@ -7,7 +7,13 @@ from numba import prange
 
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
 from benchmark.decoding.speculative.fused.numbers import rounded
-from benchmark.decoding.speculative.fused.sequences import Stored, hide_unseen, sequence_of
+from benchmark.decoding.speculative.fused.sequences import (
+    LINE,
+    Stored,
+    hide_unseen,
+    lines_of,
+    sequence_of,
+)
 from benchmark.decoding.speculative.fused.tiles import (
     TILE,
     add_product,
@@ -15,7 +21,7 @@ from benchmark.decoding.speculative.fused.tiles import (
     put_product,
     release_tiles,
 )
-from benchmark.decoding.speculative.fused.vectors import LINE, largest, prefetch, weigh
+from benchmark.decoding.speculative.fused.vectors import largest, prefetch, weigh
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,12 +87,8 @@ def _add_own_values(weights: Any, column: int, sequence: Any, block: int, sums: 
 
 @compiled
 def _prefetch_part(sequence: Any, part: int, parts: int) -> None:
-    """Fetch one of so many parts of a sequence's keys and values from memory."""
-    row_size = sequence.keys.shape[1] * sequence.keys.itemsize
-    keys = sequence.keys.ctypes.data + sequence.first_key * row_size
-    value_size = sequence.values.shape[1] * sequence.values.itemsize
-    values = sequence.values.ctypes.data + sequence.first_value * value_size
-    lines = (sequence.length + 1) // 2 * value_size // LINE
+    """Fetch one of several parts of a sequence's keys and values from memory."""
+    keys, values, lines = lines_of(sequence)
     for line in range(lines * part // parts, lines * (part + 1) // parts):
         prefetch(keys + line * LINE)
         prefetch(values + line * LINE)
@@ -200,14 +202,14 @@ def attend(
     for work in prange(works):
         head = work % heads
         following = min(work + 1, works - 1)  # the last has none, and fetches its own
-        prefix = Stored(*prefix_matrices, heads, block, prefix_rows, prefix_values.shape[1])
+        prefix = Stored(*prefix_matrices, heads, block, width, prefix_rows, prefix_values.shape[1])
         _attend_item(
             items[work // heads],
             head,
             items[following // heads],
             following % heads,
             queries,
-            Stored(*matrices, heads, block, key_rows, values.shape[2]),
+            Stored(*matrices, heads, block, width, key_rows, values.shape[2]),
             sequence_of(prefix, 0, head, prefix_length),
             scaling,
             window,

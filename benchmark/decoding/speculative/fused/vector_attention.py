@@ -7,9 +7,13 @@ from numba import prange
 
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
 from benchmark.decoding.speculative.fused.numbers import exp, rounded, wide
-from benchmark.decoding.speculative.fused.sequences import Stored, hide_unseen, sequence_of
+from benchmark.decoding.speculative.fused.sequences import (
+    Stored,
+    hide_unseen,
+    lines_of,
+    sequence_of,
+)
 from benchmark.decoding.speculative.fused.vectors import (
-    LINE,
     ROW_MULTIPLE,
     add_product,
     largest,
@@ -38,16 +42,6 @@ def _scale_queries(
         query = queries[start + row // group, first + row % group]
         for d in range(scaled.shape[1]):
             scaled[i, d] = wide(query[d]) * scaling
-
-
-@compiled
-def _schedule_of(sequence: Any, steps: int) -> Any:
-    """Return the schedule that fetches keys and values during this number of steps."""
-    width, block = sequence.values.shape[1], sequence.keys.shape[1]
-    size = sequence.values.itemsize
-    keys = sequence.keys.ctypes.data + sequence.first_key * block * size
-    values = sequence.values.ctypes.data + sequence.first_value * width * size
-    return prefetch_schedule(keys, values, sequence.blocks * block * width * size // LINE, steps)
 
 
 @compiled
@@ -109,7 +103,8 @@ def _attend_item(
     divisors = np.empty(rows, np.float32)
     soon = sequence_of(slots, next_item[0], next_head, next_item[2] + next_item[3])
     steps = steps_of(padded, columns, width) + steps_of(padded, width, shared.length + own.length)
-    schedule = _schedule_of(soon, steps)
+    next_keys, next_values, lines = lines_of(soon)
+    schedule = prefetch_schedule(next_keys, next_values, lines, steps)
     _scale_queries(queries, start, head * group, group, rows, scaling, scaled)
     _score(scaled, shared, scores, 0, schedule)
     _score(scaled, own, scores, begin, schedule)
@@ -176,14 +171,14 @@ def attend(
     for work in prange(works):
         head = work % heads
         following = min(work + 1, works - 1)  # the last has none, and fetches its own
-        prefix = Stored(*prefix_matrices, heads, block, prefix_rows, prefix_values.shape[1])
+        prefix = Stored(*prefix_matrices, heads, block, width, prefix_rows, prefix_values.shape[1])
         _attend_item(
             items[work // heads],
             head,
             items[following // heads],
             following % heads,
             queries,
-            Stored(*matrices, heads, block, keys.shape[2] * width, values.shape[2]),
+            Stored(*matrices, heads, block, width, keys.shape[2] * width, values.shape[2]),
             sequence_of(prefix, 0, head, prefix_length),
             scaling,
             window,

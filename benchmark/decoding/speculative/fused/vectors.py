@@ -21,6 +21,7 @@ from benchmark.decoding.speculative.fused.numbers import (
     rounded_bits,
     wide,
 )
+from benchmark.decoding.speculative.fused.sequences import LINE
 from benchmark.models.hardware import cpu_flags
 
 _LANES = 16
@@ -33,9 +34,6 @@ _IS_WIDE = "avx512f" in cpu_flags()
 _COLUMNS = 32 if _IS_WIDE else 16
 _LARGE, _MEDIUM, ROW_MULTIPLE = (12, 8, 4) if _IS_WIDE else (4, 4, 4)
 """The rows of a product's tiles; the largest has 24 of 32 registers, or 8 of 16."""
-
-LINE = 64
-"""Bytes of a cache line."""
 
 
 class _VectorCode:

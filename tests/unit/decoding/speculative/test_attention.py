@@ -186,6 +186,45 @@ def test_slots_in_blocks_are_copied_and_shared(length: int) -> None:
             assert torch.equal(again.values[slot, :, :count], value[source, :, :count])
 
 
+@pytest.mark.parametrize("length", [31, 32, 33, 70])
+def test_slots_in_pairs_are_copied(length: int) -> None:
+    """Keys have pairs of dimensions, values pairs of positions; a copy may end inside a pair."""
+    generator = torch.Generator().manual_seed(0)
+    for copied in {1, 31, 32, length - 1, length} & set(range(length + 1)):
+        cache = RaggedCache(3, length)
+        stored = cache.in_pairs(0, 2, torch.empty(0, 6))
+        assert stored.keys.shape == (3, 2, -(-length // 32), 3, 32, 2)
+        assert stored.values.shape == (3, 2, 16 * stored.keys.shape[2], 6, 2)
+        assert not any(tensor.any() for tensor in stored)
+        key, value = torch.randn(2, 3, 2, length, 6, generator=generator)
+        places = [(i, d) for i in range(length) for d in range(6)]
+        for i, d in places:
+            stored.keys[:, :, i // 32, d // 2, i % 32, d % 2] = key[:, :, i, d]
+            stored.values[:, :, i // 2, d, i % 2] = value[:, :, i, d]
+        cache.copy([CacheCopy(0, 2, copied)])
+        keys, values = cache.in_pairs(0, 2, torch.empty(0, 6))
+        for i, d in places[: 6 * copied]:
+            assert torch.equal(keys[2, :, i // 32, d // 2, i % 32, d % 2], key[0, :, i, d])
+            assert torch.equal(values[2, :, i // 2, d, i % 2], value[0, :, i, d])
+
+
+@pytest.mark.parametrize("length", [0, 31, 32, 70])
+def test_prefix_in_pairs(length: int) -> None:
+    """It has the form of the slots, with zeros behind its last token."""
+    generator, cache = torch.Generator().manual_seed(0), RaggedCache(1, 1)
+    key, value = torch.randn(2, 2, length, 6, generator=generator)
+    if length:
+        cache.store_prefix(0, key, value)
+    keys, values = cache.prefix_in_pairs(0, 2, key)
+    assert cache.prefix_length(0) == length
+    for i in range(32 * keys.shape[2]):
+        for d in range(6):
+            own = [one[:, i, d] if i < length else torch.zeros(2) for one in (key, value)]
+            assert torch.equal(keys[0, :, i // 32, d // 2, i % 32, d % 2], own[0])
+            assert torch.equal(values[0, :, i // 2, d, i % 2], own[1])
+    assert 32 * keys.shape[2] == 2 * values.shape[2] == -(-length // 32) * 32
+
+
 def test_prefix_is_not_copied_per_head() -> None:
     """The eager path folds rows that share keys into one row, so memory does not grow."""
     rows, length = 8, 1000

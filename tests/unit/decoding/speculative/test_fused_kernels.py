@@ -24,13 +24,12 @@ from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import NOT_FINITE, Batch, CacheWrite, RowSpan
 from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.cost_model import CostModel
-from benchmark.decoding.speculative.fused import compilation, operations, vector_attention
+from benchmark.decoding.speculative.fused import compilation, operations
 from benchmark.decoding.speculative.fused.compilation import compiled
 from benchmark.decoding.speculative.fused.numbers import exp, rounded, wide
 from benchmark.decoding.speculative.fused.operations import AllowedTokens, plan_fused
 from benchmark.decoding.speculative.fused.passes import FusedKernels
-from benchmark.decoding.speculative.fused.sequences import Stored, sequence_of
-from benchmark.decoding.speculative.fused.tiles import can_use_tiles
+from benchmark.decoding.speculative.fused.sequences import Stored, lines_of, sequence_of
 from benchmark.decoding.speculative.fused.vectors import (
     _COLUMNS,
     _LARGE,
@@ -44,9 +43,11 @@ from benchmark.decoding.speculative.fused.vectors import (
     steps_of,
     sum_of_squares,
     total,
+    weigh,
 )
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from benchmark.errors import ModelError
+from fakes.attention_kinds import ATTENTION_KINDS, chosen_attention
 from fakes.kernel_digest import kernel_digest
 from fakes.naive_attention import naive_attention
 
@@ -212,6 +213,30 @@ def test_the_largest_number_is_not_nan(length: int) -> None:
 
 ROWS = [4, 8, 12, 16, 20, 24, 28, 40]
 """Tiles of every size, alone and one behind another."""
+
+
+@compiled
+def _weigh(scores: Array, row: int, top: np.float32, scaling: np.float32, weights: Array) -> float:
+    total_weight: float = weigh(scores, row, top, scaling, weights)
+    return total_weight
+
+
+@pytest.mark.parametrize("columns", [16, 64, 96, 176])
+def test_weights_of_scores(columns: int) -> None:
+    """They are rounded exponentials, as of single numbers; the sum has the order of totals."""
+    generator = np.random.default_rng(0)
+    scores = (100 * generator.standard_normal((3, columns))).astype(np.float32)
+    scores[1, 3] = -np.inf
+    top, scaling = scores[1].max(), np.float32(0.3)
+    powers = np.empty(columns, np.float32)
+    _exp_all((scores[1] - top) * scaling, powers)
+    weights = np.zeros((3, columns), np.uint16)
+    before = scores.copy()
+    assert _weigh(scores, 1, top, scaling, weights) == _naive_totals(powers)[0]
+    rounded_powers = torch.from_numpy(powers).bfloat16().view(torch.uint16)
+    assert weights[1].tolist() == rounded_powers.tolist()
+    assert not weights[[0, 2]].any()
+    assert np.array_equal(scores, before)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -471,16 +496,10 @@ def _sequences(
     ]
 
 
-@pytest.fixture(params=["float32", "bfloat16", "bfloat16 by tiles"])
+@pytest.fixture(params=ATTENTION_KINDS)
 def attended(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
     """Return a dtype, in which attention is computed by vectors or by tiles."""
-    name, _, tiles = request.param.partition(" by ")
-    if not tiles:
-        monkeypatch.setattr(operations, "can_use_tiles", lambda: False)
-    elif not can_use_tiles():
-        pytest.skip("no tiles: the processor or the system has no AMX")
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+    return chosen_attention(request.param, monkeypatch)
 
 
 @pytest.mark.parametrize(("width", "group"), [(64, 1), (64, 3), (96, 2), (20, 1), (20, 3)])
@@ -665,25 +684,27 @@ def test_each_token_is_in_one_piece(spans: list[tuple[int, int]], threads: int) 
 
 
 @compiled
-def _schedule_of_head(keys: Array, values: Array, slot: int, head: int, length: int) -> Array:
-    rows = keys.reshape(-1, keys.shape[-1]), values.reshape(-1, values.shape[-1])
-    key_rows = keys.shape[2] * keys.shape[3]
-    stored = Stored(*rows, keys.shape[1], keys.shape[4], key_rows, values.shape[2])
-    sequence = sequence_of(stored, slot, head, length)
-    result: Array = vector_attention._schedule_of(sequence, 4096)
+def _lines_of_head(keys: Array, values: Array, slot: int, head: int, length: int) -> Array:
+    """Return the lines of a head of a slot, whose keys are in one row per dimension or for two."""
+    numbers = keys.reshape(-1, keys.shape[-1]), values.reshape(-1, values.shape[-1])
+    stored = Stored(*numbers, 2, 32, 64, keys.shape[1] // 2, values.shape[1] // 2)
+    result: Array = np.array(lines_of(sequence_of(stored, slot, head, length)))
     return result
 
 
+@pytest.mark.parametrize("tokens", [1, 2])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_keys_and_values_that_are_fetched(dtype: torch.dtype) -> None:
-    """Those of a head of a slot: 70 tokens of 64 numbers are three blocks, 384 lines in float32."""
-    keys = torch.zeros(3, 2, 5, 64, 32, dtype=dtype)
-    values = torch.zeros(3, 2, 160, 64, dtype=dtype)
+def test_keys_and_values_that_are_fetched(dtype: torch.dtype, tokens: int) -> None:
+    """Those of a head of a slot: 70 tokens of 64 numbers are three blocks, 384 lines in float32.
+
+    A row of values has one token or two, and a row of keys one dimension or two.
+    """
+    keys = torch.zeros(3, 2 * 5 * 64 // tokens, 32 * tokens, dtype=dtype)  # of five blocks
+    values = torch.zeros(3, 2 * 160 // tokens, 64 * tokens, dtype=dtype)
     arrays = operations._array(keys), operations._array(values)
-    schedule = _schedule_of_head(*arrays, 2, 1, 70)
     lines = 384 if dtype == torch.float32 else 192
-    addresses = keys[2, 1].data_ptr(), values[2, 1].data_ptr()
-    assert schedule[:4].tolist() == [addresses[0], lines, addresses[1], lines]
+    of_head = [tensor[2, tensor.shape[1] // 2].data_ptr() for tensor in (keys, values)]
+    assert _lines_of_head(*arrays, 2, 1, 70).tolist() == [*of_head, lines]
 
 
 def test_a_pass_without_sequences() -> None:
@@ -708,6 +729,7 @@ def _in_another_process(code: str, cache: Path) -> str:
 
 
 DIGEST = """
+from fakes.attention_kinds import ATTENTION_KINDS, chosen_attention
 from fakes.kernel_digest import kernel_digest, kernel_loads
 print(kernel_digest(), *kernel_loads())
 """
