@@ -1,6 +1,6 @@
 """Measurements of an engine, and its figures compared with the paper's method."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -160,6 +160,8 @@ class ArithmeticLimit:
 
     Attributes:
         layers: seconds of the layers' products per token, the median of the rounds.
+        attention: seconds of attention's products per token, the mean over the tokens; each is as
+            fast as the fastest of all products.
         head: seconds of the head's product per choice, the median of the rounds.
         tokens: tokens of prompts and answers per state. Prefixes that several prompts share count
             once, the prefix that all share does not count.
@@ -171,6 +173,7 @@ class ArithmeticLimit:
     """
 
     layers: float
+    attention: float
     head: float
     tokens: float
     choices: float
@@ -182,25 +185,43 @@ class ArithmeticLimit:
     @property
     def seconds(self) -> float:
         """Seconds per state."""
-        return self.layers * self.tokens + self.head * self.choices
+        return (self.layers + self.attention) * self.tokens + self.head * self.choices
 
     def roofline(self, passes: float, tokens: float) -> float:
         """Return the seconds per state for these passes and tokens, by the formula of ``plan``.
 
         A pass takes the longer of reading all weights and multiplying all its tokens.
         """
-        return passes * max(self.reading, self.layers * tokens / passes) + self.head * self.choices
+        multiplying = (self.layers + self.attention) * tokens / passes
+        return passes * max(self.reading, multiplying) + self.head * self.choices
 
 
 def arithmetic_limit(
-    rounds: Sequence[LimitReply], prompts: Sequence[TokenIds], answers: Sequence[Sequence[int]]
+    rounds: Sequence[LimitReply], prompts: Sequence[TokenIds], answers: Mapping[int, Sequence[int]]
 ) -> ArithmeticLimit:
-    """Return the limit for these prompts; ``answers`` may be those to some of them."""
-    suffixes = distinct_tokens(prompts) / len(prompts)
+    """Return the limit for these prompts.
+
+    ``answers`` are those to some of them, by their place.
+    """
+    of_prompts = distinct_spans(prompts)
+    lengths = [(len(prompts[i]), len(prompts[i]) + len(answer)) for i, answer in answers.items()]
+    of_answers = [range(*ends) for ends in lengths]
+    shares = ((of_prompts, len(prompts)), (of_answers, len(answers)))
+    tokens = sum(sum(map(len, spans)) / states for spans, states in shares)
+
+    def attention(reply: LimitReply) -> float:
+        """Return the seconds per state."""
+        return sum(
+            seconds * keys(spans, window) / states
+            for window, seconds in reply["attention"]
+            for spans, states in shares
+        )
+
     return ArithmeticLimit(
         layers=median(reply["layers"] for reply in rounds),
+        attention=median(map(attention, rounds)) / tokens if tokens else 0.0,
         head=median(reply["head"] for reply in rounds),
-        tokens=suffixes + sum(map(len, answers)) / len(answers),
+        tokens=tokens,
         choices=rounds[-1]["choices"],
         reading=median(reply["reading"] for reply in rounds),
         states=len(prompts),
@@ -236,18 +257,27 @@ def limit_error(dtype: str, limit: ArithmeticLimit, rows: Iterable[Figures]) -> 
     )
 
 
-def distinct_tokens(prompts: Iterable[TokenIds]) -> int:
-    """Return how many tokens are computed if shared prefixes are computed once.
+def distinct_spans(prompts: Iterable[TokenIds]) -> list[range]:
+    """Return the positions of the tokens that are computed if shared prefixes are computed once.
 
-    The prefix that all prompts share is not counted. For the prompts 1 2 3, 1 2 4 and 1 5 there
-    are 4: 2, 3, 4 and 5.
+    The prefix that all prompts share is not counted. For the prompts 1 2 3, 1 2 4 and 1 5 the spans
+    are 1 to 2 (2 and 3), 2 (4) and 1 (5).
     """
     ordered = sorted(set(prompts))
     if not ordered:
-        return 0
-    shared = sum(common_prefix_length(one, other) for one, other in pairwise(ordered))
+        return []
     # In sorted order, all prompts share what the first and the last share.
-    return sum(map(len, ordered)) - shared - common_prefix_length(ordered[0], ordered[-1])
+    first = range(common_prefix_length(ordered[0], ordered[-1]), len(ordered[0]))
+    others = (
+        range(common_prefix_length(one, other), len(other)) for one, other in pairwise(ordered)
+    )
+    return [first, *others]
+
+
+def keys(spans: Iterable[range], window: int | None) -> int:
+    """Return how many keys the tokens at these positions see, themselves included."""
+    seen = (position + 1 for span in spans for position in span)
+    return sum(min(number, window or number) for number in seen)
 
 
 def _mean(counts: Sequence[int | None], states: int) -> float | None:

@@ -1,6 +1,7 @@
 """The time of a model's matrix products alone on this machine, by the fastest method here."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ from benchmark.decoding.speculative.matmul_backends import (
 )
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
 from benchmark.decoding.speculative.matmul_trial import ProductTimes, time_products
+from benchmark.planning.shape import shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,6 +36,9 @@ class MatmulTimes(NamedTuple):
 
     Attributes:
         layers: of all layers but the head, per token of a large pass.
+        attention: of all layers whose attention has the same window, in tokens, None if it is
+            unlimited: per query and key, for the score and the weighted value, at the rate of the
+            fastest shape.
         head: of the head, per token of a large pass.
         reading: of all layers but the head for a single token, which is the time of reading
             their weights once.
@@ -42,6 +47,7 @@ class MatmulTimes(NamedTuple):
     """
 
     layers: float
+    attention: Mapping[int | None, float]
     head: float
     reading: float
     products: tuple[str, ...]
@@ -55,6 +61,7 @@ class MatmulTimer:
         """Take the model, which is not changed."""
         self._model = model
         self._shapes = LinearShapes.of(model)
+        self._shape = shape(model.config)
         self._backends = _backends(model, self._shapes)
 
     def seconds(self) -> MatmulTimes:
@@ -64,8 +71,21 @@ class MatmulTimer:
         per_row = _best_per_row(times)
         layers = sum(per_row[shape] * count for shape, count in self._shapes.layers.items())
         head = per_row[self._shapes.head] if self._shapes.head else 0.0
+        attention = self._attention(per_row)
         names = tuple(self._backends)
-        return MatmulTimes(layers, head, self._reading(), names, disturbed=not times.clear)
+        return MatmulTimes(
+            layers, attention, head, self._reading(), names, disturbed=not times.clear
+        )
+
+    def _attention(self, per_row: Mapping[Shape, float]) -> dict[int | None, float]:
+        """Return the seconds per query and key by window.
+
+        With 9 heads of dimension 64 they take 2 * 9 * 64 multiplications in a layer.
+        """
+        rates = (seconds / (out * into) for (out, into), seconds in per_row.items())
+        fastest = min(rates, default=0.0)
+        a_layer = 2 * self._shape.heads * self._shape.head_dim * fastest
+        return {window: a_layer * n for window, n in Counter(self._shape.windows).items()}
 
     def _reading(self) -> float:
         """Return the seconds of all layers for one token, as they are and packed."""
@@ -98,8 +118,9 @@ class MatmulTimer:
 def _best_per_row(times: ProductTimes) -> dict[Shape, float]:
     """Return the shortest time per row for each shape, over all backends and numbers of rows."""
     best: dict[Shape, float] = {}
-    for (_, shape, rows), seconds in times.seconds.items():
-        best[shape] = min(seconds / rows, best.get(shape, seconds / rows))
+    for product, seconds in times.seconds.items():
+        per_row = seconds / product.rows
+        best[product.shape] = min(per_row, best.get(product.shape, per_row))
     return best
 
 

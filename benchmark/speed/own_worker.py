@@ -166,6 +166,7 @@ class _Limit:
         times = self._timer.seconds()
         return {
             "layers": times.layers,
+            "attention": list(times.attention.items()),
             "head": times.head,
             "reading": times.reading,
             "choices": choices,

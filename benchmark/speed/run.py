@@ -177,11 +177,11 @@ def _finish(comparison: SpeedComparison, limits: MatmulLimits, progress: SpeedPr
     ]
     if not own:
         return
-    answers = list(max(own, key=lambda one: len(one.state_indices)).answers.values())
+    answers = max(own, key=lambda one: len(one.state_indices)).answers
     for dtype, rounds in limits.rounds.items():
         if rounds:
             with _reporting(f"no arithmetic limit in {dtype}", progress):
-                limits.measure(dtype, answers)
+                limits.measure(dtype, list(answers.values()))
                 comparison.limits[dtype] = arithmetic_limit(rounds, comparison.prompts, answers)
 
 

@@ -91,7 +91,8 @@ def _limit(measured: tuple[str, ArithmeticLimit]) -> str:
     return (
         f"Matrix products alone in {dtype}: {limit.seconds:.3f} s per state, which is "
         f"{limit.tokens:.1f} tokens at {1e6 * limit.layers:.0f} us each in the layers and "
-        f"{limit.choices:.1f} chosen tokens at {1e6 * limit.head:.0f} us each in the head."
+        f"{1e6 * limit.attention:.0f} us in attention, and {limit.choices:.1f} chosen tokens at "
+        f"{1e6 * limit.head:.0f} us each in the head."
     )
 
 

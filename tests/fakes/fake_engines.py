@@ -88,7 +88,13 @@ class FakeProcess:
         """Return fixed times."""
         self._check_open("limit")
         choices = float(len(work["answers"]))
-        return {"layers": 0.01, "head": 0.1, "reading": 0.5, "choices": choices}
+        return {
+            "layers": 0.01,
+            "attention": [(None, 1e-6)],
+            "head": 0.1,
+            "reading": 0.5,
+            "choices": choices,
+        }
 
     def margins(self, work: MarginRequest) -> MarginReply:
         """Return a margin of 0.25 for each position."""

@@ -646,7 +646,7 @@ def test_bfloat16_uses_kernels_and_float16_does_not(
 ) -> None:
     """Answers in bfloat16 are complete; in float16 there are no kernels."""
     engine, completions, lines = _decode(track("bfloat16"), questions, constraint)
-    assert engine.composition["kernels"] == FusedKernels().compiled_for(torch.bfloat16)
+    assert engine.composition["kernels"] == choice.described(FusedKernels(), torch.bfloat16)
     assert all(completion.finished for completion in completions.values())
     assert not lines
     engine, _, lines = _decode(track("float16"), questions, constraint, None)

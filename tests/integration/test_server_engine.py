@@ -426,7 +426,7 @@ def test_speed_times_a_server(serve: Serve, questions: Questions, kind: str) -> 
         reply = worker(inputs.request(spec, range(STATES)))
         measured.rounds.append(cast("DecodeReply", reply))
     assert measured.answers == dict(enumerate(map(list, questions.correct)))
-    row = figures(measured, None, ArithmeticLimit(1, 1, 1, 1, 1, STATES))
+    row = figures(measured, None, ArithmeticLimit(1, 1, 1, 1, 1, 1, STATES))
     assert row.seconds is not None
     assert row.seconds > 0
     unknown = (row.processor, row.passes, row.tokens, row.peak_memory, row.to_limit, row.roofline)

@@ -142,11 +142,13 @@ class LimitReply(TypedDict):
     """Seconds of the linear layers per token, of the head per choice, and choices per answer.
 
     ``reading`` is the seconds of the layers for a single token: of reading all their weights.
-    ``products`` are the names of the matrix-product backends that were timed. ``disturbed`` says
-    whether other programs disturbed their timing.
+    ``attention`` has, for each window of attention in tokens, None if it is unlimited, the seconds
+    per query and key of all layers with it. ``products`` are the names of the matrix-product
+    backends that were timed. ``disturbed`` says whether other programs disturbed their timing.
     """
 
     layers: float
+    attention: list[tuple[int | None, float]]
     head: float
     reading: float
     choices: float

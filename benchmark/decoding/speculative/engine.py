@@ -29,7 +29,7 @@ from benchmark.decoding.speculative.drafts import (
     expected_answers,
     prompt_lookup,
 )
-from benchmark.decoding.speculative.fused.choice import NAME, fused_kernels
+from benchmark.decoding.speculative.fused.choice import NAME, described, fused_kernels
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
 from benchmark.decoding.speculative.model_runner import ModelRunner, prepared_runner
 from benchmark.decoding.speculative.scheduler import Scheduler
@@ -165,7 +165,7 @@ class SpeculativeEngine:
             "pace": asdict(self._cost_model),
             "products": self._backend.name if self._backend else "the model's own",
             **({"attention": self._kernels} if self._kernels else {}),
-            **({"kernels": self._fused.compiled_for(self._model.dtype)} if self._fused else {}),
+            **({"kernels": described(self._fused, self._model.dtype)} if self._fused else {}),
         }
 
     def generate(

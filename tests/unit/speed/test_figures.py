@@ -10,7 +10,7 @@ from benchmark.speed.figures import (
     ArithmeticLimit,
     Measurement,
     arithmetic_limit,
-    distinct_tokens,
+    distinct_spans,
     figures,
     paper_measurement,
 )
@@ -39,7 +39,9 @@ def test_engine_compared_with_the_papers_method() -> None:
     """Median, spread, ratio, peak and counts per state; states that both answered are compared."""
     paper = _measured("outlines", [0, 2], [12.0, 10.0, 20.0], [[1], [3, 3]])
     ours = _measured("speculative", [0, 1, 2], [3.0, 1.5, 6.0], [[1], [2], [3]])
-    limit = ArithmeticLimit(layers=0.1, head=0.1, tokens=4.0, choices=1.0, reading=0.3, states=3)
+    limit = ArithmeticLimit(
+        layers=0.075, attention=0.025, head=0.1, tokens=4.0, choices=1.0, reading=0.3, states=3
+    )
     row = figures(ours, paper, limit)
     assert (row.seconds, row.spread, row.processor) == (1.0, 1.5, 2.0)
     assert (row.times, row.to_limit, row.peak_memory) == (6.0, 2.0, 6000)
@@ -83,25 +85,48 @@ TOKENS = st.integers(0, 2)
 
 
 @given(st.lists(st.lists(TOKENS, min_size=1, max_size=6).map(tuple), min_size=1, max_size=8))
-def test_distinct_tokens(prompts: list[tuple[int, ...]]) -> None:
-    """They are the distinct prefixes of prompts, without those that all prompts share."""
+def test_distinct_spans(prompts: list[tuple[int, ...]]) -> None:
+    """They have the last tokens of distinct prefixes, without those that all prompts share."""
     prefixes = {ids[: i + 1] for ids in prompts for i in range(len(ids))}
     common = {b for b in prefixes if all(ids[: len(b)] == b for ids in prompts)}
-    assert distinct_tokens(prompts) == len(prefixes - common)
+    positions = [position for span in distinct_spans(prompts) for position in span]
+    assert sorted(positions) == sorted(len(prefix) - 1 for prefix in prefixes - common)
 
 
-def test_limit_adds_layers_and_head() -> None:
-    """Seconds per token times tokens per state, plus seconds per choice times choices."""
+def test_limit_adds_layers_attention_and_head() -> None:
+    """Seconds per token and per query and key, plus seconds per choice times choices."""
     rounds = [
-        {"layers": s, "head": 10 * s, "choices": c, "reading": 9 * s}
+        {
+            "layers": s,
+            "attention": [(None, s / 10), (3, s / 5)],
+            "head": 10 * s,
+            "choices": c,
+            "reading": 9 * s,
+        }
         for s, c in ((1, 0), (3, 0), (2, 4))
     ]
-    limit = arithmetic_limit(rounds, [(5, 1), (5, 2), (5, 2, 3)], [[1, 1], [1]])  # type: ignore[arg-type]
+    prompts, answers = [(5, 1), (5, 2), (5, 2, 3)], {0: [1, 1], 2: [1]}
+    limit = arithmetic_limit(rounds, prompts, answers)  # type: ignore[arg-type]
     assert (limit.tokens, limit.choices) == (1 + 1.5, 4)
-    assert limit.seconds == pytest.approx(2 * 2.5 + 20 * 4)
+    # The tokens 1, 2 and 3 of the prompts see 2, 2 and 3 keys, those of the answers 3, 4 and 4; in
+    # a window of three, these are 2, 2, 3 and 3, 3, 3.
+    attention = 0.2 * (7 / 3 + 11 / 2) + 0.4 * (7 / 3 + 9 / 2)
+    assert limit.attention == pytest.approx(attention / 2.5)
+    assert limit.seconds == pytest.approx(2 * 2.5 + attention + 20 * 4)
     assert (limit.reading, limit.states, limit.disturbed) == (18, 3, False)
     rounds[1]["disturbed"] = True
-    assert arithmetic_limit(rounds, [(5, 1)], [[1]]).disturbed  # type: ignore[arg-type]
+    assert arithmetic_limit(rounds, prompts, answers).disturbed  # type: ignore[arg-type]
+
+
+def test_a_single_prompt_is_shared_by_all() -> None:
+    """It has no tokens of its own; those of the answer count."""
+    rounds = [
+        {"layers": 1.0, "attention": [(None, 0.5)], "head": 0.0, "choices": 0.0, "reading": 1.0}
+    ]
+    limit = arithmetic_limit(rounds, [(5, 1)], {0: [1, 1, 1]})  # type: ignore[arg-type]
+    assert (limit.tokens, limit.attention) == (3, 0.5 * (3 + 4 + 5) / 3)
+    empty = arithmetic_limit(rounds, [(5, 1)], {0: []})  # type: ignore[arg-type]
+    assert (empty.tokens, empty.attention, empty.seconds) == (0, 0, 0)
 
 
 ANSWER = st.lists(st.integers(0, 3), max_size=5)

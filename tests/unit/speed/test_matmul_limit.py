@@ -1,6 +1,7 @@
 """The arithmetic limit: the products timed, and the number of choices in an answer."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_the_fastest_of_all_backends_counts(
         return ProductTimes(seconds, clear)
 
     monkeypatch.setattr(matmul_limit, "time_products", time_products)
-    layers, head, reading, products, disturbed = MatmulTimer(model).seconds()
+    layers, attention, head, reading, products, disturbed = MatmulTimer(model).seconds()
 
     def best(layer: torch.nn.Linear) -> float:
         shape = (layer.out_features, layer.in_features)
@@ -47,11 +48,26 @@ def test_the_fastest_of_all_backends_counts(
     own = model.get_output_embeddings()
     assert layers == pytest.approx(sum(best(layer) for layer in linears if layer is not own))
     assert head == best(own)
+    config = model.config
+    fastest = min(best(layer) / layer.weight.numel() for layer in linears)
+    multiplications = 2 * config.num_attention_heads * config.head_dim * config.num_hidden_layers
+    assert attention == {None: pytest.approx(multiplications * fastest)}
     assert reading > 0
     assert disturbed is not clear
     assert set(products) == {product.backend for product in seconds}
     assert "torch" in products
     assert len({product.rows for product in seconds}) >= 3
+
+
+def test_attention_by_window() -> None:
+    """Layers with the same window count together."""
+    model = tiny_model("gemma3", 50, 0)
+    windows = MatmulTimer(model).seconds().attention
+    kinds = Counter(model.config.layer_types)
+    assert len(kinds) == len(windows) == 2
+    full, sliding = windows[None], windows[model.config.sliding_window]
+    share = kinds["full_attention"] / kinds["sliding_attention"]
+    assert full / sliding == pytest.approx(share)
 
 
 def test_reading_is_one_token_through_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_an_engine_below_the_limit_is_an_error_of_the_limit() -> None:
         replace(ROWS[1], to_limit=0.99),
         replace(ROWS[2], states=717, to_limit=0.5),  # llama.cpp computes in its file's dtype
     ]
-    limit = ArithmeticLimit(1.0, 1.0, 1.0, 1.0, 1.0, states=717)
+    limit = ArithmeticLimit(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, states=717)
     limits = {"float32": limit, "bfloat16": replace(limit, disturbed=True)}
     notes = speed_notes(rows, limits, SPECS[0], 3)
     (error,) = [note for note in notes if "wrong" in note]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmark.decoding.speculative.fused.passes import FusedKernels
 
 NAME = "Numba"
-"""What compiles the kernels, in a run's composition."""
+"""What compiles the kernels."""
 
 _DTYPES = (torch.float32, torch.bfloat16)
 
@@ -31,6 +31,11 @@ def fused_kernels(device: torch.device, dtype: torch.dtype) -> "FusedKernels | N
     if kernels:
         _users.add(os.getpid())
     return kernels
+
+
+def described(kernels: "FusedKernels", dtype: torch.dtype) -> str:
+    """Return what decides the last bits of the kernels' results for a dtype, in words."""
+    return f"{NAME} for AMX" if kernels.uses_tiles(dtype) else NAME
 
 
 _users: set[int] = set()

@@ -5,7 +5,6 @@ import torch
 from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import Batch
 from benchmark.decoding.speculative.fused import operations
-from benchmark.decoding.speculative.fused.choice import NAME
 from benchmark.decoding.speculative.fused.compilation import forget
 from benchmark.decoding.speculative.fused.layers import fused_layers
 from benchmark.decoding.speculative.fused.operations import AllowedTokens, FusedPlan
@@ -28,10 +27,9 @@ class FusedKernels:
             and parameters.softcap is None
         )
 
-    def compiled_for(self, dtype: torch.dtype) -> str:
-        """Return what decides the last bits of the kernels' results for a dtype, in words."""
-        by_tiles = dtype == torch.bfloat16 and can_use_tiles()
-        return f"{NAME} for AMX" if by_tiles else NAME
+    def uses_tiles(self, dtype: torch.dtype) -> bool:
+        """Return whether AMX's tiles are used for heads that fill them."""
+        return dtype == torch.bfloat16 and can_use_tiles()
 
     def plan(self, batch: Batch) -> FusedPlan:
         """Return a pass as the arrays of the kernel."""

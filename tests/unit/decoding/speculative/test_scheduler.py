@@ -20,7 +20,7 @@ from benchmark.decoding.speculative.drafts import (
 from benchmark.decoding.speculative.scheduler import DecodedSequence, Scheduler
 from benchmark.decoding.speculative.sequence_state import GenerationRules, Statistics
 from benchmark.records import TokenIds
-from benchmark.speed.figures import distinct_tokens
+from benchmark.speed.figures import distinct_spans
 from fakes.fake_runner import FakeRunner
 
 EOS = 0
@@ -247,4 +247,4 @@ def test_shared_prefixes_are_computed_once() -> None:
         # The prefix is (1,), computed once.
         assert runner.prefix == (1,)
         # One more for the last token of the prompt that is a prefix of another: it has a request.
-        assert counted.tokens == 1 + distinct_tokens(prompts)
+        assert counted.tokens == 1 + sum(map(len, distinct_spans(prompts)))

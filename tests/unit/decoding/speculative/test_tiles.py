@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.decoding.speculative.fused import passes
+from benchmark.decoding.speculative.fused.choice import described
 from benchmark.decoding.speculative.fused.compilation import compiled
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.fused.tiles import (
@@ -136,7 +137,7 @@ def test_the_system_is_asked(answer: int, monkeypatch: pytest.MonkeyPatch) -> No
 def test_results_say_for_which_processors_kernels_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attention by tiles rounds differently, and is in bfloat16 only."""
     monkeypatch.setattr(passes, "can_use_tiles", lambda: True)
-    assert FusedKernels().compiled_for(torch.bfloat16) == "Numba for AMX"
-    assert FusedKernels().compiled_for(torch.float32) == "Numba"
+    assert described(FusedKernels(), torch.bfloat16) == "Numba for AMX"
+    assert described(FusedKernels(), torch.float32) == "Numba"
     monkeypatch.setattr(passes, "can_use_tiles", lambda: False)
-    assert FusedKernels().compiled_for(torch.bfloat16) == "Numba"
+    assert described(FusedKernels(), torch.bfloat16) == "Numba"
