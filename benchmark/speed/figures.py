@@ -160,8 +160,8 @@ class ArithmeticLimit:
 
     Attributes:
         layers: seconds of the layers' products per token, the median of the rounds.
-        attention: seconds of attention's products per token, the mean over the tokens; each is as
-            fast as the fastest of all products.
+        attention: seconds of attention's products per token, the mean over the tokens, if they are
+            as fast as the fastest of all products that were timed.
         head: seconds of the head's product per choice, the median of the rounds.
         tokens: tokens of prompts and answers per state. Prefixes that several prompts share count
             once, the prefix that all share does not count.
@@ -190,7 +190,8 @@ class ArithmeticLimit:
     def roofline(self, passes: float, tokens: float) -> float:
         """Return the seconds per state for these passes and tokens, by the formula of ``plan``.
 
-        A pass takes the longer of reading all weights and multiplying all its tokens.
+        A pass takes the longer of reading all weights and multiplying all its tokens, whose
+        attention is that of the limit's.
         """
         multiplying = (self.layers + self.attention) * tokens / passes
         return passes * max(self.reading, multiplying) + self.head * self.choices
@@ -201,20 +202,22 @@ def arithmetic_limit(
 ) -> ArithmeticLimit:
     """Return the limit for these prompts.
 
-    ``answers`` are those to some of them, by their place.
+    ``answers`` are those to some of them, at least one, by their index in ``prompts``.
     """
-    of_prompts = distinct_spans(prompts)
-    lengths = [(len(prompts[i]), len(prompts[i]) + len(answer)) for i, answer in answers.items()]
-    of_answers = [range(*ends) for ends in lengths]
-    shares = ((of_prompts, len(prompts)), (of_answers, len(answers)))
-    tokens = sum(sum(map(len, spans)) / states for spans, states in shares)
+    ends = [(len(prompts[i]), len(prompts[i]) + len(answer)) for i, answer in answers.items()]
+    # The positions of tokens, and of how many states they are.
+    parts = (
+        (distinct_spans(prompts), len(prompts)),
+        ([range(*both) for both in ends], len(answers)),
+    )
+    tokens = sum(sum(map(len, spans)) / states for spans, states in parts)
 
     def attention(reply: LimitReply) -> float:
         """Return the seconds per state."""
         return sum(
-            seconds * keys(spans, window) / states
+            seconds * keys_seen(spans, window) / states
             for window, seconds in reply["attention"]
-            for spans, states in shares
+            for spans, states in parts
         )
 
     return ArithmeticLimit(
@@ -274,7 +277,7 @@ def distinct_spans(prompts: Iterable[TokenIds]) -> list[range]:
     return [first, *others]
 
 
-def keys(spans: Iterable[range], window: int | None) -> int:
+def keys_seen(spans: Iterable[range], window: int | None) -> int:
     """Return how many keys the tokens at these positions see, themselves included."""
     seen = (position + 1 for span in spans for position in span)
     return sum(min(number, window or number) for number in seen)

@@ -19,7 +19,9 @@ from benchmark.decoding.speculative.matmul_backends import (
 )
 from benchmark.decoding.speculative.matmul_choice import matmul_backend_for
 from benchmark.decoding.speculative.matmul_trial import ProductTimes, time_products
-from benchmark.planning.shape import shape
+from benchmark.errors import ModelError
+from benchmark.planning.shape import ModelShape
+from benchmark.planning.shape import shape as shape_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,7 +63,7 @@ class MatmulTimer:
         """Take the model, which is not changed."""
         self._model = model
         self._shapes = LinearShapes.of(model)
-        self._shape = shape(model.config)
+        self._shape = _shape(model)
         self._backends = _backends(model, self._shapes)
 
     def seconds(self) -> MatmulTimes:
@@ -80,8 +82,11 @@ class MatmulTimer:
     def _attention(self, per_row: Mapping[Shape, float]) -> dict[int | None, float]:
         """Return the seconds per query and key by window.
 
-        With 9 heads of dimension 64 they take 2 * 9 * 64 multiplications in a layer.
+        With 9 heads of dimension 64 they take 2 * 9 * 64 multiplications in a layer. For an
+        architecture whose heads cannot be counted there are none, and the limit is lower.
         """
+        if self._shape is None:
+            return {}
         rates = (seconds / (out * into) for (out, into), seconds in per_row.items())
         fastest = min(rates, default=0.0)
         a_layer = 2 * self._shape.heads * self._shape.head_dim * fastest
@@ -113,6 +118,14 @@ class MatmulTimer:
     def _draw(self, width: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(0)
         return torch.randn(1, width, generator=generator).to(self._model.device, self._model.dtype)
+
+
+def _shape(model: "PreTrainedModel") -> ModelShape | None:
+    """Return the shape of a model; None if it cannot be counted."""
+    try:
+        return shape_of(model.config)
+    except ModelError:
+        return None
 
 
 def _best_per_row(times: ProductTimes) -> dict[Shape, float]:

@@ -8,9 +8,17 @@ from benchmark.decoding.speculative.fused.tiles import can_use_tiles
 
 ATTENTION_KINDS = ("float32", "bfloat16", "bfloat16 by tiles")
 
+ATTENTION_CASES = [
+    (kind, width)
+    for kind in ATTENTION_KINDS
+    for width in (20, 32)
+    if width == 32 or "tiles" not in kind  # which fills a tile
+]
+"""Kinds with dimensions of a head; 20 fills neither a tile nor the vectors of a product."""
+
 
 def chosen_attention(kind: str, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
-    """Let the kernels attend in a way, and return its dtype; skip the test if they cannot."""
+    """Select how the kernels compute attention; return the dtype, or skip the test without AMX."""
     name, _, tiles = kind.partition(" by ")
     if not tiles:
         monkeypatch.setattr(operations, "can_use_tiles", lambda: False)

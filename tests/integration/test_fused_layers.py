@@ -37,6 +37,7 @@ from benchmark.decoding.speculative.fused import layers as fused_module
 from benchmark.decoding.speculative.fused.decoder_layers import NormForward, _LayerForward
 from benchmark.decoding.speculative.fused.layers import _Rotation, fused_layers
 from benchmark.decoding.speculative.fused.passes import FusedKernels
+from benchmark.decoding.speculative.fused.tiles import can_use_tiles
 from benchmark.decoding.speculative.linears import packed_linears
 from benchmark.decoding.speculative.matmul_backends import TorchBackend, candidates
 from benchmark.decoding.speculative.model_runner import ModelRunner
@@ -646,7 +647,8 @@ def test_bfloat16_uses_kernels_and_float16_does_not(
 ) -> None:
     """Answers in bfloat16 are complete; in float16 there are no kernels."""
     engine, completions, lines = _decode(track("bfloat16"), questions, constraint)
-    assert engine.composition["kernels"] == choice.described(FusedKernels(), torch.bfloat16)
+    tiles = ", tiles of AMX" if can_use_tiles() else ""  # heads of 32 fill them
+    assert engine.composition["kernels"] == f"Numba{tiles}"
     assert all(completion.finished for completion in completions.values())
     assert not lines
     engine, _, lines = _decode(track("float16"), questions, constraint, None)
@@ -722,6 +724,34 @@ def test_kernels_that_raise(
     with pytest.raises(torch.OutOfMemoryError):
         _decode(model, questions, constraint)
     assert not _replaced(model)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_tiles_that_fail(
+    track: Callable[[str], PreTrainedModel],
+    questions: Questions,
+    constraint: Constraint,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    raises: bool,  # noqa: FBT001  # a case
+) -> None:
+    """Attention by tiles that raises or is wrong is not used; a line says so."""
+    model = track(str(chosen_attention("bfloat16 by tiles", monkeypatch)).partition(".")[2])
+    _, expected, _ = _decode(model, questions, constraint, fused=False)
+    own = tile_attention.attend
+    monkeypatch.setattr(compilation, "_folder", lambda: tmp_path / "kernels")
+
+    def failing(*arguments: Any) -> None:  # noqa: ANN401  # what the kernel takes
+        if raises:
+            raise LookupError("no such instruction")
+        own(*arguments)
+        arguments[-1][...] = 0
+
+    monkeypatch.setattr(tile_attention, "attend", failing)
+    engine, completions, (line,) = _decode(model, questions, constraint)
+    assert ("no such instruction" if raises else "standard deviations off") in line
+    assert "kernels" not in engine.composition
+    assert completions == expected
 
 
 WRONG = {

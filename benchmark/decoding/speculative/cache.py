@@ -60,12 +60,14 @@ class RaggedCache:
         self._own: dict[int, KeyValues] = {}
         self._in_blocks: dict[int, KeyValues] = {}
         self._in_pairs: dict[int, KeyValues] = {}
-        self._converted_prefix: dict[int, KeyValues] = {}
-        """As the layer's slots are, see :meth:`prefix_in_blocks` and :meth:`prefix_in_pairs`."""
+        self._prefix_in_blocks: dict[int, KeyValues] = {}
+        self._prefix_in_pairs: dict[int, KeyValues] = {}
 
     def store_prefix(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeyValues:
         """Store the keys and values of the prefix, shape (key heads, tokens, head dimension)."""
         self.prefix[layer] = KeyValues(keys[None].contiguous(), values[None].contiguous())
+        for converted in (self._prefix_in_blocks, self._prefix_in_pairs):
+            converted.pop(layer, None)
         return self.prefix[layer]
 
     def prefix_length(self, layer: int) -> int:
@@ -122,13 +124,13 @@ class RaggedCache:
 
         Its values are not padded. Without a prefix there are no blocks and no values.
         """
-        if layer not in self._converted_prefix:
+        if layer not in self._prefix_in_blocks:
             keys, values = self._prefix(layer, heads, like)
             padded = _whole_blocks(keys.float())
             shape = (1, heads, padded.shape[2] // _BLOCK, _BLOCK, like.shape[-1])
             blocks = padded.view(shape).transpose(3, 4).contiguous()
-            self._converted_prefix[layer] = KeyValues(blocks, values.float())
-        return self._converted_prefix[layer]
+            self._prefix_in_blocks[layer] = KeyValues(blocks, values.float())
+        return self._prefix_in_blocks[layer]
 
     def in_pairs(self, layer: int, heads: int, like: torch.Tensor) -> KeyValues:
         """Return a layer's slots as :meth:`in_blocks`, with pairs of numbers next to one another.
@@ -152,13 +154,13 @@ class RaggedCache:
         Behind its last token are zeros up to the end of a block. Without a prefix there are no
         blocks.
         """
-        if layer not in self._converted_prefix:
+        if layer not in self._prefix_in_pairs:
             keys, values = map(_whole_blocks, self._prefix(layer, heads, like))
             length, width = keys.shape[2:]
             keys = keys.view(1, heads, length // _BLOCK, _BLOCK, width // 2, 2).transpose(3, 4)
             values = values.view(1, heads, length // 2, 2, width).transpose(3, 4)
-            self._converted_prefix[layer] = KeyValues(keys.contiguous(), values.contiguous())
-        return self._converted_prefix[layer]
+            self._prefix_in_pairs[layer] = KeyValues(keys.contiguous(), values.contiguous())
+        return self._prefix_in_pairs[layer]
 
     def copy(self, copies: Sequence[CacheCopy]) -> None:
         """Copy the first positions of slots to other slots, in order."""

@@ -165,7 +165,7 @@ class SpeculativeEngine:
             "pace": asdict(self._cost_model),
             "products": self._backend.name if self._backend else "the model's own",
             **({"attention": self._kernels} if self._kernels else {}),
-            **({"kernels": described(self._fused, self._model.dtype)} if self._fused else {}),
+            **({"kernels": described(self._fused)} if self._fused else {}),
         }
 
     def generate(

@@ -9,6 +9,8 @@ import torch
 
 from benchmark.decoding.constraint import Constraint
 from benchmark.decoding.speculative.matmul_trial import Product, ProductTimes
+from benchmark.errors import ModelError
+from benchmark.planning.shape import ModelShape
 from benchmark.speed import matmul_limit
 from benchmark.speed.matmul_limit import MatmulTimer, choice_counter
 from fakes.tiny_models import tiny_model
@@ -68,6 +70,18 @@ def test_attention_by_window() -> None:
     full, sliding = windows[None], windows[model.config.sliding_window]
     share = kinds["full_attention"] / kinds["sliding_attention"]
     assert full / sliding == pytest.approx(share)
+
+
+def test_heads_that_cannot_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a limit without attention, which is lower."""
+
+    def refuse(_: object) -> ModelShape:
+        raise ModelError("no heads")
+
+    monkeypatch.setattr(matmul_limit, "shape_of", refuse)
+    times = MatmulTimer(tiny_model("llama", 50, 0)).seconds()
+    assert times.attention == {}
+    assert times.layers > 0
 
 
 def test_reading_is_one_token_through_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,14 +28,18 @@ def fused_kernels(device: torch.device, dtype: torch.dtype) -> "FusedKernels | N
     if device.type != "cpu" or dtype not in _DTYPES or _users - {os.getpid()}:
         return None
     kernels = _loaded()
-    if kernels:
-        _users.add(os.getpid())
-    return kernels
+    if kernels is None:
+        return None
+    _users.add(os.getpid())
+    return kernels()
 
 
-def described(kernels: "FusedKernels", dtype: torch.dtype) -> str:
-    """Return what decides the last bits of the kernels' results for a dtype, in words."""
-    return f"{NAME} for AMX" if kernels.uses_tiles(dtype) else NAME
+def described(kernels: "FusedKernels") -> str:
+    """Return what decides the last bits of the kernels' results, in words.
+
+    After the trial of a model, which has each of its layers attend.
+    """
+    return f"{NAME}, tiles of AMX" if kernels.used_tiles else NAME
 
 
 _users: set[int] = set()
@@ -43,7 +47,7 @@ _users: set[int] = set()
 
 
 @cache
-def _loaded() -> "FusedKernels | None":
+def _loaded() -> "type[FusedKernels] | None":
     flags = cpu_flags()
     if platform.machine() == "x86_64" and flags and "fma" not in flags:
         return None  # products that are rounded once would be computed by a slow function
@@ -53,4 +57,4 @@ def _loaded() -> "FusedKernels | None":
         from benchmark.decoding.speculative.fused.passes import FusedKernels
     except ImportError:
         return None
-    return FusedKernels()
+    return FusedKernels

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numba
 from numba import extending
+from numba.core.registry import cpu_target
 
 from benchmark.models.cache_folder import cache_folder
 from benchmark.models.hardware import cpu_flags
@@ -57,7 +58,7 @@ numba.config.THREADING_LAYER = "omp"
 # LLVM prefers vectors of half the width on processors whose clock slows down with the widest; with
 # torch's products around the kernels it is that slow anyway. This holds for all that Numba compiles
 # in the process, if it has not compiled anything yet.
-if "avx512f" in cpu_flags() and not numba.config.CPU_FEATURES:
+if "avx512f" in cpu_flags() and numba.config.CPU_FEATURES is None:
     with suppress(ImportError):  # a later Numba, as it is no public function
         from numba.core.codegen import get_host_cpu_features
 
@@ -69,6 +70,12 @@ if "avx512f" in cpu_flags() and not numba.config.CPU_FEATURES:
 # cache, and LLVM may take another order in each.)
 _OPTIONS: dict[str, Any] = {"error_model": "numpy"}
 _CACHE = _keeps_compiled()
+
+
+def target_features() -> frozenset[str]:
+    """Return the instruction sets that Numba compiles for, such as ``+avx2``."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return frozenset(features.split(","))
 
 
 def compiled(function: _Function) -> _Function:

@@ -1,4 +1,4 @@
-"""The kernels but attention, as functions that Numba compiles; import it only with Numba.
+"""All kernels except attention, as functions that Numba compiles; import it only with Numba.
 
 All arrays are contiguous, as each layout is compiled by itself. bfloat16 numbers are arrays of
 their bits (see :mod:`benchmark.decoding.speculative.fused.numbers`).

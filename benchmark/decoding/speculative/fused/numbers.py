@@ -15,17 +15,6 @@ from benchmark.decoding.speculative.fused.compilation import intrinsic, overload
 
 
 @intrinsic
-def float_of(_context: object, _bits: object) -> object:
-    """Return the float32 with these bits, a uint32."""
-    signature = types.float32(types.uint32)
-
-    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
-        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
-
-    return signature, generate
-
-
-@intrinsic
 def bits_of(_context: object, _number: object) -> object:
     """Return the bits of a float32, a uint32."""
     signature = types.uint32(types.float32)
@@ -50,11 +39,11 @@ def _widened(_context: object, _bits: object) -> object:
 
 
 def rounded_bits(builder: Any, number: Any) -> Any:
-    """Write the instructions that round to the bits of a bfloat16, except NaN.
+    """Write the instructions that round a float32, or a vector of them, to a bfloat16's bits.
 
-    For a float32 or a vector of them. Adding less than half a unit, and one more if the last bit
-    that stays is set, carries over if and only if the number is to be rounded up. All in 32 bit:
-    Numba would compute in 64, and half as many numbers at a time.
+    Adding less than half a unit, and one more if the last bit that stays is set, carries over if
+    and only if the number is to be rounded up; of a NaN it may carry over into the sign. All in 32
+    bit: Numba would compute in 64, and half as many numbers at a time.
     """
     count = number.type.count if isinstance(number.type, ir.VectorType) else None
 
@@ -146,6 +135,16 @@ def exp(_context: object, _number: object) -> object:
     return number(number), generate
 
 
+def fused_multiply_add(builder: Any, one: Any, two: Any, three: Any) -> Any:
+    """Write one * two + three of float32 numbers or of vectors of them, rounded once each."""
+    kind = one.type
+    suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.{suffix}"
+    )
+    return builder.call(function, [one, two, three])
+
+
 def exponential(builder: Any, number: Any) -> Any:
     """Write the instructions of :func:`exp`, for a float32 or a vector of them.
 
@@ -156,27 +155,20 @@ def exponential(builder: Any, number: Any) -> Any:
     """
     kind, is_vector = number.type, isinstance(number.type, ir.VectorType)
     words = ir.VectorType(ir.IntType(32), kind.count) if is_vector else ir.IntType(32)
-    name = f"llvm.fma.v{kind.count}f32" if is_vector else "llvm.fma.f32"
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(kind, [kind] * 3), name
-    )
 
     def constant(value: float, of: Any = kind) -> Any:
-        rounded = int(value) if of is words else float(np.float32(value))
-        return ir.Constant(of, [rounded] * kind.count if is_vector else rounded)
-
-    def times_plus(one: Any, two: Any, three: Any) -> Any:
-        return builder.call(function, [one, two, three])
+        nearest = int(value) if of is words else float(np.float32(value))
+        return ir.Constant(of, [nearest] * kind.count if is_vector else nearest)
 
     shifter = constant(12582912.0)
-    shifted = times_plus(number, constant(1.44269504), shifter)
+    shifted = fused_multiply_add(builder, number, constant(1.44269504), shifter)
     whole = builder.fsub(shifted, shifter)
-    rest = times_plus(whole, constant(-0.693359375), number)
-    rest = times_plus(whole, constant(2.12194440e-4), rest)
+    rest = fused_multiply_add(builder, whole, constant(-0.693359375), number)
+    rest = fused_multiply_add(builder, whole, constant(2.12194440e-4), rest)
     power = constant(_COEFFICIENTS[0])
     for coefficient in _COEFFICIENTS[1:]:
-        power = times_plus(power, rest, constant(coefficient))
-    power = times_plus(builder.fmul(power, rest), rest, rest)
+        power = fused_multiply_add(builder, power, rest, constant(coefficient))
+    power = fused_multiply_add(builder, builder.fmul(power, rest), rest, rest)
     power = builder.fadd(power, constant(1.0))
     exponent = builder.shl(builder.bitcast(shifted, words), constant(23, words))
     scale = builder.bitcast(builder.add(exponent, constant(0x3F800000, words)), kind)

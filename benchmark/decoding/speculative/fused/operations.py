@@ -157,9 +157,10 @@ def rotate(
     return query, key
 
 
-def uses_tiles(query: torch.Tensor) -> bool:
+def uses_tiles(query: torch.Tensor, parameters: ScoreParameters) -> bool:
     """Return whether attention from these queries is computed by AMX's tiles."""
-    return query.dtype == torch.bfloat16 and query.shape[-1] % DEPTH == 0 and can_use_tiles()
+    fills_tiles = query.dtype == torch.bfloat16 and query.shape[-1] % DEPTH == 0
+    return fills_tiles and parameters.scaling > 0 and can_use_tiles()
 
 
 def attend(
@@ -180,20 +181,25 @@ def attend(
         plan: the pass.
         parameters: how keys are scored; without a soft cap.
     """
-    kind = new.keys.shape[1], new.keys
-    if uses_tiles(query):
-        kernel = tile_attention.attend
-        stored, prefix = cache.in_pairs(layer, *kind), cache.prefix_in_pairs(layer, *kind)
-    else:
-        kernel = vector_attention.attend
-        stored, prefix = cache.in_blocks(layer, *kind), cache.prefix_in_blocks(layer, *kind)
+    heads = new.keys.shape[1]
     if (
         new.keys.shape != new.values.shape
+        or new.keys.shape[2] != query.shape[2]
+        or query.shape[1] % heads
         or not query.dtype == new.keys.dtype == new.values.dtype
-        or plan.slots > len(stored.values)
-        or plan.length > stored.keys.shape[2] * stored.keys.shape[4]
     ):
-        raise ModelError("its keys and values are not of the kind that the kernels take")
+        raise _refusal()
+    if uses_tiles(query, parameters):
+        kernel = tile_attention.attend
+        forms = cache.in_pairs, cache.prefix_in_pairs
+    else:
+        kernel = vector_attention.attend
+        forms = cache.in_blocks, cache.prefix_in_blocks
+    stored, prefix = (form(layer, heads, new.keys) for form in forms)
+    if plan.slots > len(stored.values) or plan.length > _tokens(stored):
+        raise _refusal()
+    if cache.prefix_length(layer) > _tokens(prefix):
+        raise _refusal()
     out = torch.empty_like(query)
     out[plan.tokens :] = 0
     kernel(
@@ -212,6 +218,15 @@ def attend(
         _array(out),
     )
     return out
+
+
+def _tokens(blocks: KeyValues) -> int:
+    """Return how many tokens the blocks of a sequence have room for."""
+    return blocks.keys.shape[2] * blocks.keys.shape[4]
+
+
+def _refusal() -> ModelError:
+    return ModelError("its keys and values are not of the kind that the kernels take")
 
 
 class AllowedTokens:

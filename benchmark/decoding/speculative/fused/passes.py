@@ -4,11 +4,11 @@ import torch
 
 from benchmark.decoding.speculative.attention import ScoreParameters
 from benchmark.decoding.speculative.batch import Batch
+from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
 from benchmark.decoding.speculative.fused import operations
 from benchmark.decoding.speculative.fused.compilation import forget
 from benchmark.decoding.speculative.fused.layers import fused_layers
 from benchmark.decoding.speculative.fused.operations import AllowedTokens, FusedPlan
-from benchmark.decoding.speculative.fused.tiles import can_use_tiles
 
 
 class FusedKernels:
@@ -16,8 +16,12 @@ class FusedKernels:
 
     layers = staticmethod(fused_layers)
     forget = staticmethod(forget)
-    attend = staticmethod(operations.attend)
     allowed_tokens = AllowedTokens
+
+    def __init__(self) -> None:
+        """Have no attention computed yet."""
+        self.used_tiles = False
+        """Whether any attention was computed by AMX's tiles."""
 
     def takes(self, query: torch.Tensor, parameters: ScoreParameters) -> bool:
         """Return whether there is a kernel for a layer's attention."""
@@ -27,9 +31,18 @@ class FusedKernels:
             and parameters.softcap is None
         )
 
-    def uses_tiles(self, dtype: torch.dtype) -> bool:
-        """Return whether AMX's tiles are used for heads that fill them."""
-        return dtype == torch.bfloat16 and can_use_tiles()
+    def attend(
+        self,
+        query: torch.Tensor,
+        new: KeyValues,
+        cache: RaggedCache,
+        layer: int,
+        plan: FusedPlan,
+        parameters: ScoreParameters,
+    ) -> torch.Tensor:
+        """Return :func:`operations.attend`, and note whether it was computed by tiles."""
+        self.used_tiles |= operations.uses_tiles(query, parameters)
+        return operations.attend(query, new, cache, layer, plan, parameters)
 
     def plan(self, batch: Batch) -> FusedPlan:
         """Return a pass as the arrays of the kernel."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmark.decoding.speculative.fused.compilation import compiled
+from benchmark.decoding.speculative.fused.numbers import rounded
 
 LINE = 64
 """Bytes of a cache line."""
@@ -44,8 +45,8 @@ class Stored(NamedTuple):
 class Sequence(NamedTuple):
     """One head of a sequence: where its keys and values begin, and how many there are.
 
-    ``blocks`` are those that have its ``length`` tokens, and ``numbers`` those of the keys in them,
-    or of the values.
+    ``blocks`` is the number of blocks that its ``length`` tokens take, and ``numbers`` how many
+    numbers the keys in these blocks have; their values have as many.
     """
 
     keys: "Array"
@@ -87,6 +88,26 @@ def lines_of(sequence: Any) -> Any:
     keys = sequence.keys.ctypes.data + sequence.first_key * sequence.keys.shape[1] * size
     values = sequence.values.ctypes.data + sequence.first_value * sequence.values.shape[1] * size
     return keys, values, sequence.numbers * size // LINE
+
+
+@compiled
+def write_means(sums: Any, divisors: Any, start: int, first: int, group: int, out: Any) -> None:
+    """Divide sums of values, and write them to the tokens and heads of their rows.
+
+    Args:
+        sums: in float32, shape (rows or more, head dimension); row r is of token
+            start + r // group and head first + r % group.
+        divisors: of each row, shape (rows,).
+        start: the first token.
+        first: the first head.
+        group: how many heads a token has here.
+        out: shape (tokens, heads, head dimension).
+    """
+    like = out[0, 0, 0]
+    for i in range(divisors.shape[0]):
+        token, head = start + i // group, first + i % group
+        for d in range(sums.shape[1]):
+            out[token, head, d] = rounded(sums[i, d] / divisors[i], like)
 
 
 @compiled

@@ -6,13 +6,13 @@ import numpy as np
 from numba import prange
 
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
-from benchmark.decoding.speculative.fused.numbers import rounded
 from benchmark.decoding.speculative.fused.sequences import (
     LINE,
     Stored,
     hide_unseen,
     lines_of,
     sequence_of,
+    write_means,
 )
 from benchmark.decoding.speculative.fused.tiles import (
     TILE,
@@ -63,18 +63,18 @@ def _score(queries: Any, sequence: Any, scores: Any, column: int) -> None:
 
 
 @compiled
-def _add_own_values(weights: Any, column: int, sequence: Any, block: int, sums: Any) -> None:
+def _add_own_values(weights: Any, column: int, sequence: Any, last: Any, sums: Any) -> None:
     """Add values, times their weights from column ``column`` on, to the sums of all queries.
 
-    In the last block, values behind the last token are replaced by 0: the product takes whole
-    blocks, and what an earlier sequence has left there may be infinite. With 70 tokens, rows 32 to
-    34 of pairs have tokens 64 to 69, and rows 35 to 47 are replaced.
+    If the last block is not whole, it is copied to ``last``, with 0 behind the last token: the
+    product takes whole blocks, and what an earlier sequence has left there may be infinite. With 70
+    tokens, rows 32 to 34 of pairs have tokens 64 to 69, and rows 35 to 47 are replaced.
     """
-    whole, width = sequence.length // block, sequence.values.shape[1]
+    block, width = 2 * last.shape[0], last.shape[1]
+    whole = sequence.length // block
     add_product(sums, weights, column, sequence.values, sequence.first_value, whole * block)
     left = sequence.length - whole * block
     if left:
-        last = _aligned(block // 2, width, sequence.values)
         last[:] = 0
         for i in range((left + 1) // 2):
             row = sequence.first_value + whole * block // 2 + i
@@ -110,10 +110,11 @@ def _attend_item(
     """Attend from some tokens of one sequence, and from the heads of one key head's group.
 
     Rows and columns are those of :func:`vector_attention._attend_item`, with rows up to a multiple
-    of 16. Before each row's exponentials, a part of the next item's keys and values is fetched.
+    of 16. The weights of the rows behind the last one are not set, and their sums are not read.
+    Before each row's exponentials, a part of the next item's keys and values is fetched.
     """
     slot, start, count, position = item[0], item[1], item[2], item[3]
-    group, width, like = queries.shape[1] // slots.heads, queries.shape[2], queries[0, 0, 0]
+    group, width = queries.shape[1] // slots.heads, queries.shape[2]
     own = sequence_of(slots, slot, head, position + count)
     soon = sequence_of(slots, next_item[0], next_head, next_item[2] + next_item[3])
     rows, block = count * group, slots.block
@@ -124,6 +125,7 @@ def _attend_item(
     scores = _aligned(padded, columns, divisors)
     weights = _aligned(padded, columns, queries)
     sums = _aligned(padded, width, divisors)
+    last = _aligned(block // 2, 2 * width, queries)
     sums[:] = np.float32(0.0)
     _copy_queries(queries, start, head * group, group, rows, factors)
     configure_tiles()
@@ -134,12 +136,27 @@ def _attend_item(
         hide_unseen(scores[i], shared.length, begin, position + i // group + 1, window)
         divisors[i] = weigh(scores, i, largest(scores[i]), scaling, weights)
     add_product(sums, weights, 0, shared.values, shared.first_value, begin)
-    _add_own_values(weights, begin, own, block, sums)
+    _add_own_values(weights, begin, own, last, sums)
     release_tiles()
-    for i in range(rows):
-        token, query_head = start + i // group, head * group + i % group
-        for d in range(width):
-            out[token, query_head, d] = rounded(sums[i, d] / divisors[i], like)
+    write_means(sums, divisors, start, head * group, group, out)
+
+
+@compiled
+def _write_pairs(row: Any, first: int, column: int, matrix: Any) -> None:
+    """Write a token's key into a column of pairs, from row ``first`` of a matrix on.
+
+    Dimensions 10 and 11 of the key at column 6 are row ``first`` + 5, places 12 and 13.
+    """
+    for p in range(row.shape[0] // 2):
+        matrix[first + p, 2 * column] = row[2 * p]
+        matrix[first + p, 2 * column + 1] = row[2 * p + 1]
+
+
+@compiled
+def _write_every_second(row: Any, first: int, matrix_row: Any) -> None:
+    """Write a token's value into every second place of a row of pairs."""
+    for d in range(row.shape[0]):
+        matrix_row[2 * d + first] = row[d]
 
 
 @parallel
@@ -169,12 +186,12 @@ def attend(
         new_values: see there.
         writes: see there.
         items: see there.
-        keys: of the slots, shape (slots, key heads, blocks, head dimension / 2, block, 2): each two
-            dimensions of a token's key lie next to one another, as the product takes them.
-        values: of the slots, shape (slots, key heads, length / 2, head dimension, 2): each two
-            tokens lie next to one another.
-        scaling: what scores are multiplied by.
-        window: how many of the last tokens a token sees, itself included.
+        keys: of the slots, shape (slots, key heads, blocks, head dimension / 2, block, 2): pairs of
+            dimensions of a token's key are adjacent, as the product takes them.
+        values: of the slots, shape (slots, key heads, length / 2, head dimension, 2): pairs of
+            tokens are adjacent.
+        scaling: what scores are multiplied by; more than 0.
+        window: see there.
         prefix_keys: shape (key heads, blocks, head dimension / 2, block, 2); no blocks if there is
             no prefix.
         prefix_values: shape (key heads, length / 2, head dimension, 2); whole blocks, with zeros
@@ -190,13 +207,10 @@ def attend(
         i, head = work // heads, work % heads
         token, slot, position = writes[i, 0], writes[i, 1], writes[i, 2]
         before = slot * heads + head
-        first_row, column = before * key_rows + position // block * half, 2 * (position % block)
-        for p in range(half):
-            matrices[0][first_row + p, column] = new_keys[token, head, 2 * p]
-            matrices[0][first_row + p, column + 1] = new_keys[token, head, 2 * p + 1]
-        row, odd = before * values.shape[2] + position // 2, position % 2
-        for d in range(width):
-            matrices[1][row, 2 * d + odd] = new_values[token, head, d]
+        first = before * key_rows + position // block * half
+        _write_pairs(new_keys[token, head], first, position % block, matrices[0])
+        row = before * values.shape[2] + position // 2
+        _write_every_second(new_values[token, head], position % 2, matrices[1][row])
     prefix_matrices = prefix_keys.reshape(-1, 2 * block), prefix_values.reshape(-1, 2 * width)
     prefix_rows, works = prefix_keys.shape[1] * half, items.shape[0] * heads
     for work in prange(works):

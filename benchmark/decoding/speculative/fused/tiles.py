@@ -12,12 +12,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from benchmark.decoding.speculative.fused.compilation import compiled, intrinsic
+from benchmark.decoding.speculative.fused.compilation import (
+    compiled,
+    intrinsic,
+    target_features,
+)
 
 TILE = 16
 """Rows of a tile, and columns of sums."""
@@ -31,8 +34,8 @@ _COLUMNS = 2 * TILE
 _FACTORS, _MATRIX = 4, 6
 """The first of two registers for each factor; those before are for sums."""
 
-_ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
-"""Of Linux: the number of the system call, of its request for a permission, and what it is for."""
+_SYS_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA = 158, 0x1023, 18
+"""Linux's names: of a system call, what it asks for, and of the state that tiles are part of."""
 
 
 @cache
@@ -42,21 +45,22 @@ def can_use_tiles() -> bool:
     Linux saves a thread's tiles only for a process that has asked for them, as torch's oneDNN does
     too.
     """
-    features = str(numba.config.CPU_FEATURES).split(",")
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return False
-    if not {"+amx-tile", "+amx-bf16"} <= set(features):
+    if not {"+amx-tile", "+amx-bf16"} <= target_features():
         return False
-    refused: int = ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST, _TILE_DATA)
+    refused: int = ctypes.CDLL(None).syscall(
+        _SYS_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA
+    )
     return not refused
 
 
 _BYTE, _WORD = ir.IntType(8), ir.IntType(64)
-_PLACE = _BYTE.as_pointer()
+_POINTER = _BYTE.as_pointer()
 
 
 def _call(builder: Any, name: str, *arguments: Any) -> None:
-    """Call one of LLVM's instructions of x86 processors."""
+    """Call LLVM's instruction ``llvm.x86.NAME``, which returns nothing."""
     kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
     builder.call(function, arguments)
@@ -67,12 +71,12 @@ def configure_tiles(_context: object) -> object:
     """Set up all eight registers of the calling thread, with 16 rows of 64 bytes each."""
 
     def generate(context: Any, builder: Any, _signature: object, _arguments: object) -> object:
-        # Bytes: the kind of palette, 15 others, the bytes of a row of each register in two bytes
+        # Bytes: the palette's number, 15 others, the size of a row of each register in two bytes
         # each, of which there could be 16, and the rows of each.
-        numbers = [1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 8]
-        layout = ir.ArrayType(_BYTE, len(numbers))
-        palette = cgutils.alloca_once_value(builder, ir.Constant(layout, bytearray(numbers)))
-        _call(builder, "ldtilecfg", builder.bitcast(palette, _PLACE))
+        configuration = [1, *[0] * 15, *[64, 0] * 8, *[0] * 16, *[16] * 8, *[0] * 8]
+        layout = ir.ArrayType(_BYTE, len(configuration))
+        palette = cgutils.alloca_once_value(builder, ir.Constant(layout, bytearray(configuration)))
+        _call(builder, "ldtilecfg", builder.bitcast(palette, _POINTER))
         return context.get_dummy_value()
 
     return types.void(), generate
@@ -90,7 +94,7 @@ def release_tiles(_context: object) -> object:
 
 
 class _Matrix:
-    """A contiguous matrix in memory."""
+    """A contiguous matrix in memory, of Numba's type ``kind``."""
 
     def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
         array = context.make_array(kind)(context, builder, value)
@@ -99,12 +103,44 @@ class _Matrix:
         self._size = _WORD(kind.dtype.bitwidth // 8)
         _, width = cgutils.unpack_tuple(builder, array.shape, 2)
         self.stride = builder.mul(width, self._size)
+        """Bytes of a row."""
 
-    def place(self, row: Any, column: Any) -> Any:
+    def address(self, row: Any, column: Any) -> Any:
         """Return the address of a number, as a number."""
         builder = self._builder
         offset = builder.add(builder.mul(row, self.stride), builder.mul(column, self._size))
         return builder.add(self._start, offset)
+
+    def move(self, name: str, register: int, address: Any) -> None:
+        """Load or store a tile of the matrix, by the instruction of that name."""
+        pointer = self._builder.inttoptr(address, _POINTER)
+        _call(self._builder, name, _BYTE(register), pointer, self.stride)
+
+
+def _accumulate(
+    builder: Any, factors: _Matrix, rows: list[Any], pairs: _Matrix, first: Any, depth: Any
+) -> None:
+    """Write the loop that adds products to the registers of sums.
+
+    Args:
+        builder: writes the instructions.
+        factors: the first matrix.
+        rows: the address of the first number of each block of its rows.
+        pairs: the second matrix.
+        first: the address of its first number.
+        depth: how many numbers of a row are multiplied.
+    """
+    with cgutils.for_range(builder, builder.udiv(depth, _WORD(DEPTH))) as loop:
+        across = builder.mul(loop.index, _WORD(2 * DEPTH))
+        down = builder.mul(loop.index, builder.mul(pairs.stride, _WORD(DEPTH // 2)))
+        for j in range(2):
+            start = builder.add(builder.add(first, down), _WORD(4 * TILE * j))
+            pairs.move("tileloadd64", _MATRIX + j, start)
+        for i, row in enumerate(rows):
+            factors.move("tileloadd64", _FACTORS + i, builder.add(row, across))
+            for j in range(2):
+                registers = (2 * i + j, _FACTORS + i, _MATRIX + j)
+                _call(builder, "tdpbf16ps", *map(_BYTE, registers))
 
 
 def _product(blocks: int, *, adds: bool) -> Callable[..., None]:
@@ -135,43 +171,24 @@ def _product(blocks: int, *, adds: bool) -> Callable[..., None]:
 
         def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
             to, row, column, by, factor_column, of, pair, pair_column, depth = arguments
-            left = _Matrix(context, builder, factors, by)
+            target, left = (
+                _Matrix(context, builder, kind, value)
+                for kind, value in ((sums, to), (factors, by))
+            )
             right = _Matrix(context, builder, pairs, of)
-            target = _Matrix(context, builder, sums, to)
-            places = {
-                2 * i + j: target.place(
-                    builder.add(row, _WORD(TILE * i)), builder.add(column, _WORD(TILE * j))
-                )
-                for i in range(blocks)
-                for j in range(2)
-            }
-
-            def move(name: str, register: int, place: Any, stride: Any) -> None:
-                _call(builder, name, _BYTE(register), builder.inttoptr(place, _PLACE), stride)
-
-            for register, place in places.items():
+            rows = [builder.add(row, _WORD(TILE * i)) for i in range(blocks)]
+            columns = [builder.add(column, _WORD(TILE * j)) for j in range(2)]
+            tiles = [target.address(i, j) for i in rows for j in columns]
+            for register, address in enumerate(tiles):
                 if adds:
-                    move("tileloadd64", register, place, target.stride)
+                    target.move("tileloadd64", register, address)
                 else:
                     _call(builder, "tilezero", _BYTE(register))
-            rows = [
-                left.place(builder.add(row, _WORD(TILE * i)), factor_column) for i in range(blocks)
-            ]
-            first = right.place(pair, builder.shl(pair_column, _WORD(1)))
-            with cgutils.for_range(builder, builder.udiv(depth, _WORD(DEPTH))) as loop:
-                across = builder.mul(loop.index, _WORD(2 * DEPTH))
-                down = builder.mul(loop.index, builder.mul(right.stride, _WORD(DEPTH // 2)))
-                start = builder.add(first, down)
-                for j in range(2):
-                    column_start = builder.add(start, _WORD(4 * TILE * j))
-                    move("tileloadd64", _MATRIX + j, column_start, right.stride)
-                for i, place in enumerate(rows):
-                    move("tileloadd64", _FACTORS + i, builder.add(place, across), left.stride)
-                    for j in range(2):
-                        registers = (2 * i + j, _FACTORS + i, _MATRIX + j)
-                        _call(builder, "tdpbf16ps", *map(_BYTE, registers))
-            for register, place in places.items():
-                move("tilestored64", register, place, target.stride)
+            first = right.address(pair, builder.shl(pair_column, _WORD(1)))
+            left_rows = [left.address(i, factor_column) for i in rows]
+            _accumulate(builder, left, left_rows, right, first, depth)
+            for register, address in enumerate(tiles):
+                target.move("tilestored64", register, address)
             return context.get_dummy_value()
 
         left_types = sums, number, number, factors, number

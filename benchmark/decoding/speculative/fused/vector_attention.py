@@ -6,12 +6,13 @@ import numpy as np
 from numba import prange
 
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
-from benchmark.decoding.speculative.fused.numbers import exp, rounded, wide
+from benchmark.decoding.speculative.fused.numbers import exp, wide
 from benchmark.decoding.speculative.fused.sequences import (
     Stored,
     hide_unseen,
     lines_of,
     sequence_of,
+    write_means,
 )
 from benchmark.decoding.speculative.fused.vectors import (
     ROW_MULTIPLE,
@@ -92,7 +93,7 @@ def _attend_item(
     Meanwhile the keys and values of the next item are fetched from memory.
     """
     slot, start, count, position = item[0], item[1], item[2], item[3]
-    group, width, like = queries.shape[1] // slots.heads, queries.shape[2], queries[0, 0, 0]
+    group, width = queries.shape[1] // slots.heads, queries.shape[2]
     own = sequence_of(slots, slot, head, position + count)
     rows, block = count * group, slots.block
     padded = (rows + ROW_MULTIPLE - 1) // ROW_MULTIPLE * ROW_MULTIPLE
@@ -113,10 +114,7 @@ def _attend_item(
         divisors[i] = _exponentiate(scores[i])
     _add_values(scores, 0, shared, sums, schedule)
     _add_values(scores, begin, own, sums, schedule)
-    for i in range(rows):
-        result = out[start + i // group, head * group + i % group]
-        for d in range(width):
-            result[d] = rounded(sums[i, d] / divisors[i], like)
+    write_means(sums, divisors, start, head * group, group, out)
 
 
 @parallel

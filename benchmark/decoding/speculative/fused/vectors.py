@@ -17,6 +17,7 @@ from numba.core import cgutils
 from benchmark.decoding.speculative.fused.compilation import compiled, intrinsic
 from benchmark.decoding.speculative.fused.numbers import (
     exponential,
+    fused_multiply_add,
     multiply_add,
     rounded_bits,
     wide,
@@ -85,10 +86,7 @@ class _VectorCode:
 
     def multiply_add(self, one: Any, two: Any, three: Any) -> Any:
         """Return one * two + three of vectors, each rounded once."""
-        kind = ir.FunctionType(self._floats, [self._floats] * 3)
-        name = f"llvm.fma.v{_LANES}f32"
-        function = cgutils.get_or_insert_function(self._builder.module, kind, name)
-        return self._builder.call(function, [one, two, three])
+        return fused_multiply_add(self._builder, one, two, three)
 
     def load(self, start: Any, *, is_bfloat16: bool = False) -> list[Any]:
         """Return the numbers of a row from an address on, in vectors."""
@@ -104,10 +102,6 @@ class _VectorCode:
                 numbers = builder.bitcast(address, self._floats.as_pointer())
                 vectors.append(builder.load(numbers, align=4))
         return vectors
-
-    def exponential(self, vector: Any) -> Any:
-        """Return :func:`numbers.exp` of the numbers of a vector."""
-        return exponential(self._builder, vector)
 
     def store_rounded(self, vector: Any, start: Any) -> None:
         """Store a vector of numbers from an address on, as the bits of bfloat16 numbers."""
@@ -246,7 +240,8 @@ def weigh(
     """Put the exponentials of a row of scores into a row of weights, and return their sum.
 
     Each is that of (score - top) * scaling, and rounded to a bfloat16; the sum is of those that are
-    not rounded. Both are matrices of as many columns, a multiple of 16.
+    not rounded. Both are matrices with the same number of columns, a multiple of 16. Of a score
+    that is NaN the sum is NaN, and the weight is not defined.
     """
     number = types.float32
 
@@ -263,7 +258,7 @@ def weigh(
         def step(index: Any, result: Any) -> None:
             place = builder.mul(index, whole(_LANES))
             (part,) = code.load(builder.gep(start, [place]))
-            power = code.exponential(builder.fmul(builder.fsub(part, tops), scalings))
+            power = exponential(builder, builder.fmul(builder.fsub(part, tops), scalings))
             builder.store(code.add(builder.load(result), power), result)
             code.store_rounded(power, builder.gep(goal, [place]))
 

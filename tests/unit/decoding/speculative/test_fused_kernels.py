@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -30,6 +30,7 @@ from benchmark.decoding.speculative.fused.numbers import exp, rounded, wide
 from benchmark.decoding.speculative.fused.operations import AllowedTokens, plan_fused
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.fused.sequences import Stored, lines_of, sequence_of
+from benchmark.decoding.speculative.fused.tiles import can_use_tiles
 from benchmark.decoding.speculative.fused.vectors import (
     _COLUMNS,
     _LARGE,
@@ -47,7 +48,7 @@ from benchmark.decoding.speculative.fused.vectors import (
 )
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from benchmark.errors import ModelError
-from fakes.attention_kinds import ATTENTION_KINDS, chosen_attention
+from fakes.attention_kinds import ATTENTION_CASES, ATTENTION_KINDS, chosen_attention
 from fakes.kernel_digest import kernel_digest
 from fakes.naive_attention import naive_attention
 
@@ -237,6 +238,8 @@ def test_weights_of_scores(columns: int) -> None:
     assert weights[1].tolist() == rounded_powers.tolist()
     assert not weights[[0, 2]].any()
     assert np.array_equal(scores, before)
+    scores[1, 5] = np.nan
+    assert np.isnan(_weigh(scores, 1, top, scaling, weights))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -502,23 +505,51 @@ def attended(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return chosen_attention(request.param, monkeypatch)
 
 
-@pytest.mark.parametrize(("width", "group"), [(64, 1), (64, 3), (96, 2), (20, 1), (20, 3)])
+class _Case(NamedTuple):
+    """A dtype and the dimension of a head."""
+
+    dtype: torch.dtype
+    width: int
+
+
+@pytest.fixture(params=ATTENTION_CASES, ids=lambda case: f"{case[0]}, {case[1]}")
+def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> _Case:
+    """Return a dtype and a width, for which attention is computed by vectors or by tiles."""
+    kind, width = request.param
+    return _Case(chosen_attention(kind, monkeypatch), width)
+
+
+NAIVE_CASES = [
+    (kind, width, group)
+    for kind in ATTENTION_KINDS
+    for width, group in ((64, 1), (64, 3), (96, 2), (20, 1), (20, 3))
+    if width % 32 == 0 or "tiles" not in kind
+]
+
+
+@pytest.mark.parametrize(("kind", "width", "group"), NAIVE_CASES)
 @pytest.mark.parametrize("window", [None, 1, 36])
 @pytest.mark.parametrize("prefix", [0, 9])
 def test_attention_is_naive_attention(
-    prefix: int, window: int | None, width: int, group: int, attended: torch.dtype
+    prefix: int,
+    window: int | None,
+    kind: str,
+    width: int,
+    group: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """For spans that are split and lengths at the ends of blocks, with and without a prefix."""
-    _compare_with_naive_attention(prefix, window, width, group, attended)
+    dtype = chosen_attention(kind, monkeypatch)
+    _compare_with_naive_attention(prefix, window, width, group, dtype)
 
 
 @pytest.mark.parametrize("window", [None, 50])
 @pytest.mark.parametrize("prefix", [31, 32, 33, 129])
 def test_attention_to_prefixes_that_end_at_a_block(
-    prefix: int, window: int | None, attended: torch.dtype
+    prefix: int, window: int | None, case: _Case
 ) -> None:
     """Those of one block and of more, shorter and longer than the slots."""
-    _compare_with_naive_attention(prefix, window, 32, 2, attended)
+    _compare_with_naive_attention(prefix, window, case.width, 2, case.dtype)
 
 
 def _compare_with_naive_attention(
@@ -549,10 +580,10 @@ def _own_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_own_threads")
-def test_attention_does_not_depend_on_threads_and_other_rows(attended: torch.dtype) -> None:
+def test_attention_does_not_depend_on_threads_and_other_rows(case: _Case) -> None:
     """Bit for bit it is the same with two threads, alone, and token by token."""
     lengths = [40, 33, 7]
-    rows = _sequences(lengths, 3, 32, attended)
+    rows = _sequences(lengths, 3, case.width, case.dtype)
     everything = [(i, 0, length) for i, length in enumerate(lengths)]
     results = []
     for threads in (1, 2):
@@ -572,26 +603,26 @@ def test_attention_does_not_depend_on_threads_and_other_rows(attended: torch.dty
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_key_that_is_nan(sign: int, attended: torch.dtype) -> None:
+def test_a_key_that_is_nan(sign: int, case: _Case) -> None:
     """Tokens that see it get NaN; those before it, and behind a window, do not."""
-    (row,) = _sequences([40], 3, 32, attended)
+    (row,) = _sequences([40], 3, case.width, case.dtype)
     row[1][10, 0, 7] = math.copysign(math.nan, sign)
     for window, seen in ((None, range(10, 40)), (5, range(10, 15))):
         (result,) = _Attention(None, [row], window).attend([(0, 0, 40)])
-        of_key_heads = result.isnan().view(40, 2, 3 * 32)
+        of_key_heads = result.isnan().view(40, 2, 3 * case.width)
         assert of_key_heads[:, 0].all(-1).nonzero().flatten().tolist() == list(seen)
         assert of_key_heads[:, 0].any(-1).nonzero().flatten().tolist() == list(seen)
         assert not of_key_heads[:, 1].any()
 
 
 @pytest.mark.parametrize("length", [19, 20, 32, 35])
-def test_what_is_behind_a_sequence_is_not_read(length: int, attended: torch.dtype) -> None:
+def test_what_is_behind_a_sequence_is_not_read(length: int, case: _Case) -> None:
     """Not even NaN of keys and values that an earlier sequence left in a slot."""
-    (row,) = _sequences([70], 3, 32, attended)
+    (row,) = _sequences([70], 3, case.width, case.dtype)
     (expected,) = _Attention(None, [row], None).attend([(0, 0, length)])
     attention = _Attention(None, [row], None)
     for stored in (attention._cache.in_blocks, attention._cache.in_pairs):
-        for tensor in stored(0, 2, row[1]):
+        for tensor in stored(0, 2, row[1]):  # only one of both is read
             tensor.fill_(math.nan)
     (result,) = attention.attend([(0, 0, length)])
     assert not expected.isnan().any()
@@ -707,6 +738,18 @@ def test_keys_and_values_that_are_fetched(dtype: torch.dtype, tokens: int) -> No
     assert _lines_of_head(*arrays, 2, 1, 70).tolist() == [*of_head, lines]
 
 
+def test_a_prefix_that_is_stored_again(attended: torch.dtype) -> None:
+    """The new one is attended to, not what was converted of the one before."""
+    first, second, row = _sequences([40, 70, 3], 1, 32, attended)
+    attention = _Attention(first, [row], None)
+    attention.attend([(0, 0, 3)])
+    attention._cache.store_prefix(0, *(part.transpose(0, 1) for part in second[1:]))
+    attention._prefix = 70
+    (result,) = attention.attend([(0, 0, 3)])
+    (expected,) = _Attention(second, [row], None).attend([(0, 0, 3)])
+    assert torch.equal(result, expected)
+
+
 def test_a_pass_without_sequences() -> None:
     """It has no pieces and no writes, in arrays of the kernel's shapes."""
     plan = plan_fused(Batch(0), 2)
@@ -729,7 +772,6 @@ def _in_another_process(code: str, cache: Path) -> str:
 
 
 DIGEST = """
-from fakes.attention_kinds import ATTENTION_KINDS, chosen_attention
 from fakes.kernel_digest import kernel_digest, kernel_loads
 print(kernel_digest(), *kernel_loads())
 """
@@ -739,7 +781,8 @@ print(kernel_digest(), *kernel_loads())
 def test_compiled_and_loaded_kernels_are_the_same(tmp_path: Path) -> None:
     """A process that compiles, one that loads what that kept, and this one have equal results."""
     results = [_in_another_process(DIGEST, tmp_path).split() for _ in range(2)]
-    assert [counts for _, *counts in results] == [["0", "3"], ["3", "0"]]
+    kernels = "4" if can_use_tiles() else "3"
+    assert [counts for _, *counts in results] == [["0", kernels], [kernels, "0"]]
     assert [digest for digest, *_ in results] == [kernel_digest()] * 2
 
 
@@ -805,4 +848,13 @@ def test_a_cache_that_is_too_small_is_refused(attended: torch.dtype) -> None:
     for cache in (RaggedCache(1, 64), RaggedCache(2, 32)):
         with pytest.raises(ModelError, match="kernels take"):
             operations.attend(tokens, new, cache, 0, plan, parameters)
+    others = [
+        KeyValues(tokens, tokens.double()),
+        KeyValues(tokens, tokens[:1]),
+        KeyValues(tokens[..., :16], tokens[..., :16]),
+        KeyValues(*[tokens.expand(-1, 2, -1)] * 2),
+    ]
+    for other in others:
+        with pytest.raises(ModelError, match="kernels take"):
+            operations.attend(tokens, other, RaggedCache(2, 35), 0, plan, parameters)
     assert not operations.attend(tokens, new, RaggedCache(2, 35), 0, plan, parameters).any()

@@ -3,25 +3,37 @@
 import ctypes
 import platform
 import sys
+from dataclasses import replace
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 import torch
+from numba import types
 from numpy.typing import NDArray
 
-from benchmark.decoding.speculative.fused import passes
+from benchmark.decoding.speculative import cache
+from benchmark.decoding.speculative.attention import ScoreParameters
+from benchmark.decoding.speculative.batch import Batch
+from benchmark.decoding.speculative.cache import KeyValues, RaggedCache
+from benchmark.decoding.speculative.fused import operations, tiles
 from benchmark.decoding.speculative.fused.choice import described
-from benchmark.decoding.speculative.fused.compilation import compiled
+from benchmark.decoding.speculative.fused.compilation import (
+    compiled,
+    intrinsic,
+    target_features,
+)
 from benchmark.decoding.speculative.fused.passes import FusedKernels
 from benchmark.decoding.speculative.fused.tiles import (
+    DEPTH,
+    _call,
     add_product,
     can_use_tiles,
     configure_tiles,
     put_product,
     release_tiles,
 )
+from benchmark.models.hardware import cpu_flags
 
 Array = NDArray[Any]
 
@@ -100,6 +112,61 @@ def test_products_that_are_added(rows: int, columns: int, depth: int) -> None:
     assert _near(sums, own, torch.cat([matrix[6 : 6 + depth], ones[1].bfloat16()]))
 
 
+@intrinsic
+def _store_configuration(_context: object, place: Any) -> object:  # noqa: ANN401  # Numba's
+    """Store the calling thread's configuration of tiles: 64 bytes, all 0 if it has none."""
+
+    def generate(
+        context: Any,  # noqa: ANN401  # Numba's
+        builder: Any,  # noqa: ANN401
+        _signature: object,
+        arguments: Any,  # noqa: ANN401
+    ) -> object:
+        array = context.make_array(place)(context, builder, arguments[0])
+        _call(builder, "sttilecfg", array.data)
+        return context.get_dummy_value()
+
+    return types.void(place), generate
+
+
+@compiled
+def _configurations(during: Array, after: Array) -> None:
+    configure_tiles()
+    _store_configuration(during)
+    release_tiles()
+    _store_configuration(after)
+
+
+@compiled
+def _configuration(place: Array) -> None:
+    _store_configuration(place)
+
+
+@needs_tiles
+def test_tiles_are_configured_and_released() -> None:
+    """Eight tiles of 16 rows of 64 bytes; attention, in this thread, leaves none of them."""
+    during, after = np.ones(64, np.uint8), np.ones(64, np.uint8)
+    _configurations(during, after)
+    assert during[0] == 1
+    assert during[16:32].view(np.uint16).tolist() == [64] * 8
+    assert during[48:56].tolist() == [16] * 8
+    assert not after.any()
+    operations.use_threads()
+    batch = Batch(0)
+    batch.add(0, 0, [0] * 20)
+    tokens, parameters = _draw(20, 1, 32), ScoreParameters(1.0, None, None)
+    new, plan = KeyValues(tokens, tokens), operations.plan_fused(batch, 1)
+    operations.attend(tokens, new, RaggedCache(1, 20), 0, plan, parameters)
+    after[:] = 1
+    _configuration(after)
+    assert not after.any()
+
+
+def test_blocks_are_whole_tiles() -> None:
+    """The products take whole blocks of keys and values."""
+    assert cache._BLOCK % DEPTH == 0
+
+
 class _System:
     """A C library whose system calls have one answer."""
 
@@ -117,7 +184,8 @@ def test_the_system_is_asked(answer: int, monkeypatch: pytest.MonkeyPatch) -> No
     """On Linux, if Numba knows the instructions: for the permission to use tiles."""
     system = _System(answer)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: system)
-    monkeypatch.setattr(numba.config, "CPU_FEATURES", "+avx2,+amx-bf16,+amx-tile")
+    features = {"+avx2", "+amx-bf16", "+amx-tile"}
+    monkeypatch.setattr(tiles, "target_features", lambda: features)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     assert can_use_tiles.__wrapped__() is (answer == 0)
@@ -128,16 +196,37 @@ def test_the_system_is_asked(answer: int, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not can_use_tiles.__wrapped__()
     monkeypatch.setattr(sys, "platform", "linux")
-    for features in (None, "", "+avx2", "+amx-tile,-amx-bf16"):
-        monkeypatch.setattr(numba.config, "CPU_FEATURES", features)
+    for missing in ("+amx-bf16", "+amx-tile"):
+        monkeypatch.setattr(tiles, "target_features", lambda without=missing: features - {without})
         assert not can_use_tiles.__wrapped__()
     assert len(system.calls) == 1
 
 
-def test_results_say_for_which_processors_kernels_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attention by tiles rounds differently, and is in bfloat16 only."""
-    monkeypatch.setattr(passes, "can_use_tiles", lambda: True)
-    assert described(FusedKernels(), torch.bfloat16) == "Numba for AMX"
-    assert described(FusedKernels(), torch.float32) == "Numba"
-    monkeypatch.setattr(passes, "can_use_tiles", lambda: False)
-    assert described(FusedKernels(), torch.bfloat16) == "Numba"
+def test_features_are_those_that_numba_compiles_for() -> None:
+    """They are those of the processor."""
+    assert ("+avx2" in target_features()) is ("avx2" in cpu_flags())
+
+
+@pytest.mark.parametrize("uses", [False, True])
+def test_results_say_whether_attention_is_by_tiles(
+    uses: bool,  # noqa: FBT001  # a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In bfloat16, of heads that fill tiles, with scores that grow with the products."""
+    monkeypatch.setattr(operations, "can_use_tiles", lambda: uses)
+    query, parameters = (
+        torch.empty(1, 1, 32, dtype=torch.bfloat16),
+        ScoreParameters(0.2, None, None),
+    )
+    assert operations.uses_tiles(query, parameters) is uses
+    assert not operations.uses_tiles(query[..., :20], parameters)
+    assert not operations.uses_tiles(query.float(), parameters)
+    assert not operations.uses_tiles(query, replace(parameters, scaling=-0.2))
+    kernels = FusedKernels()
+    assert described(kernels) == "Numba"
+    monkeypatch.setattr(operations, "attend", lambda query, *_: query)
+    new, plan = KeyValues(query, query), operations.plan_fused(Batch(0), 1)
+    kernels.attend(query.float(), new, RaggedCache(1, 1), 0, plan, parameters)
+    assert described(kernels) == "Numba"
+    kernels.attend(query, new, RaggedCache(1, 1), 0, plan, parameters)
+    assert described(kernels) == ("Numba, tiles of AMX" if uses else "Numba")
