@@ -30,7 +30,9 @@ def choice_notes(rows: Sequence[Figures]) -> list[str]:
     if not same:
         return ["No engine here has all tokens of the paper's method; --verify has the margins."]
     best = _fastest(same)
-    notes = [f"Take here, for the tokens of the paper's method: {_listed(best)}."]
+    answers = min(row.compared or 0 for row in best)
+    purpose = f"for the tokens of the paper's method ({answers} answers compared)"
+    notes = [f"Take here, {purpose}: {_listed(best)}."]
     if not any(map(_is_here, best)) and (here := [row for row in same if _is_here(row)]):
         times = _seconds(min(here, key=_seconds)) / _seconds(best[0])
         notes.append(

@@ -76,6 +76,7 @@ class Figures:
         failure: why it was not measured.
         stood_in: what differs from the request, such as another engine, and why.
         products: the matrix-product backend that it used, if it says.
+        kernels: what compiled the kernels that it used, if it used any.
     """
 
     spec: EngineSpec
@@ -97,6 +98,7 @@ class Figures:
     failure: str | None = None
     stood_in: str | None = None
     products: str | None = None
+    kernels: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the row unrounded, with the engine's label, name, dtype and batch size."""
@@ -144,6 +146,7 @@ def figures(
         failure=measured.failure,
         stood_in=measured.stood_in,
         products=next((reply["products"] for reply in rounds if "products" in reply), None),
+        kernels=next((reply["kernels"] for reply in rounds if "kernels" in reply), None),
     )
 
 

@@ -144,6 +144,8 @@ class _BenchmarkEngine:
             reply["stood_in"] = "; ".join(messages)
         if products := engine.composition.get("products"):
             reply["products"] = option_name(str(products))
+        if kernels := engine.composition.get("kernels"):
+            reply["kernels"] = str(kernels)
         if decoder.model is not None and (warnings := messages_of(decoder.model)):
             reply["library_warnings"] = list(warnings)
         if (memory := peak_gpu_memory(decoder.settings.options.device)) is not None:

@@ -48,6 +48,8 @@ def speed_notes(
     notes += _rooflines(rows)
     used = [f"{_name(row)} {row.products}" for row in rows if row.products]
     notes += ["Matrix products used: " + ", ".join(used) + "."] if used else []
+    compiled = [f"{_name(row)} ({row.kernels})" for row in rows if row.kernels]
+    notes += ["Compiled kernels used: " + ", ".join(compiled) + "."] if compiled else []
     notes += [
         f"{row.spec.label}: answers differ between its own rounds"
         for row in rows
@@ -74,31 +76,32 @@ def _legend(paper: EngineSpec | None, rounds: int) -> list[str]:
         if paper
         else ["times    no figure: the paper's method was not timed (outlines)"]
     )
+    median = f"the median of up to {rounds} rounds" if rounds > 1 else "of one round"
     return [
         "n        states measured",
-        f"s/state  seconds per state, the median of up to {rounds} rounds",
+        f"s/state  seconds per state, {median}",
         "+-%      slowest minus fastest round, in per cent of the median",
-        "passes   runs of the model per state",
+        "passes   runs of the model per state; one run serves many states",
         "tokens   tokens computed per state, padding included",
         "MB       most memory used by the engine's process",
         *compared,
-        "limit    time as a multiple of the time of the matrix products alone",
+        "limit    time as a multiple of that of the matrix products alone (below)",
     ]
 
 
 def _limit(measured: tuple[str, ArithmeticLimit]) -> str:
     dtype, limit = measured
     return (
-        f"Matrix products alone in {dtype}: {limit.seconds:.3f} s per state, which is "
-        f"{limit.tokens:.1f} tokens at {1e6 * limit.layers:.0f} us each in the layers and "
-        f"{1e6 * limit.attention:.0f} us in attention, and {limit.choices:.1f} chosen tokens at "
-        f"{1e6 * limit.head:.0f} us each in the head."
+        f"Matrix products alone in {dtype}: {limit.seconds:.3g} s per state, which is "
+        f"{limit.tokens:.1f} tokens at {1e6 * limit.layers:.3g} us each in the layers and "
+        f"{1e6 * limit.attention:.3g} us in attention, and {limit.choices:.1f} choices at "
+        f"{1e6 * limit.head:.3g} us each in the head."
     )
 
 
 def _rooflines(rows: Sequence[Figures]) -> list[str]:
     """Return the note with the formula of ``plan`` for each engine's passes and tokens."""
-    figures = [f"{_name(row)} {row.roofline:.3f}" for row in rows if row.roofline is not None]
+    figures = [f"{_name(row)} {row.roofline:.3g}" for row in rows if row.roofline is not None]
     if not figures:
         return []
     return ["Seconds per state by the formula of plan (docs/plan.md): " + ", ".join(figures) + "."]

@@ -1,6 +1,7 @@
 """The worker of the benchmark's own engines, called directly and not over a pipe."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -82,6 +83,7 @@ def test_engines_agree(setup: Callable[..., EngineSetup], prompts: list[list[int
     assert 0 < (ours["tokens"] or 0) < 1.5 * (theirs["tokens"] or 0)
     assert {"stood_in", "gpu_memory"}.isdisjoint(ours)
     assert ours["products"] in ENGINES["speculative"].products
+    assert ours.get("kernels", "").startswith("Numba") is bool(find_spec("numba"))
 
 
 @pytest.mark.parametrize("fused", [True, False])

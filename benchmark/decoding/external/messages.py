@@ -58,7 +58,8 @@ class DecodeReply(TypedDict):
     ``stood_in`` says what differs from the request, such as another engine, and why.
     ``gpu_memory`` is the peak GPU memory in bytes, if the engine ran on a GPU.
     ``library_warnings`` are those of loading the weights, if there were any. ``products`` names the
-    matrix-product backend that the engine used, as ``speculative+NAME`` does, if it says.
+    matrix-product backend that the engine used, as ``speculative+NAME`` does, if it says, and
+    ``kernels`` what compiled its kernels, if it used any.
     """
 
     seconds: float
@@ -69,6 +70,7 @@ class DecodeReply(TypedDict):
     peak_memory: NotRequired[int]
     stood_in: NotRequired[str]
     products: NotRequired[str]
+    kernels: NotRequired[str]
     library_warnings: NotRequired[list[str]]
     gpu_memory: NotRequired[int]
 

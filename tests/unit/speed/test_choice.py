@@ -25,7 +25,7 @@ def test_the_fastest_with_the_papers_tokens() -> None:
     """One that is installed with the benchmark needs no second line."""
     rows = [PAPER, _row("speculative", 1.2), _row("vllm-tuned", 1.5)]
     (line,) = choice_notes(rows)
-    assert line.endswith("paper's method: speculative (1.200 s per state).")
+    assert line.endswith("paper's method (4 answers compared): speculative (1.200 s per state).")
 
 
 def test_an_engine_that_needs_an_installation() -> None:
@@ -65,9 +65,11 @@ def test_what_does_not_count() -> None:
         _row("speculative", 0.2, repeatable=False),
         _row("vllm", None, None),
     ]
-    assert choice_notes(rows) == [
-        "Take here, for the tokens of the paper's method: outlines (9.000 s per state)."
-    ]
+    (line,) = choice_notes(rows)
+    assert line == (
+        "Take here, for the tokens of the paper's method (4 answers compared): "
+        "outlines (9.000 s per state)."
+    )
     assert choice_notes(rows[1:]) == []
 
 

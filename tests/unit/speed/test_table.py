@@ -96,3 +96,12 @@ def test_products_are_named() -> None:
     """The notes have the matrix products of the engines that say them."""
     notes = speed_notes([replace(ROWS[1], products="mkl"), ROWS[0]], {}, SPECS[0], 3)
     assert "Matrix products used: speculative:bf16 mkl." in notes
+
+
+def test_compiled_kernels_are_named() -> None:
+    """The notes say which engines used any, and what compiled them."""
+    rows = [replace(ROWS[1], kernels="Numba, tiles of AMX"), ROWS[0]]
+    assert "Compiled kernels used: speculative:bf16 (Numba, tiles of AMX)." in speed_notes(
+        rows, {}, SPECS[0], 3
+    )
+    assert not any("ernels" in note for note in speed_notes(ROWS, {}, SPECS[0], 3))
