@@ -160,7 +160,7 @@ def _write_every_second(row: Any, first: int, matrix_row: Any) -> None:
 
 
 @parallel
-def attend(
+def attend(  # noqa: D417  # the others are documented in vector_attention
     queries: "Array",
     new_keys: "Array",
     new_values: "Array",
@@ -178,27 +178,19 @@ def attend(
     """Store a pass's keys and values in the slots, and attend to the prefix and the slots.
 
     Scores are summed in float32, their exponentials rounded to bfloat16, and the values with these
-    weights summed in float32.
+    weights summed in float32. Other arguments are those of :func:`vector_attention.attend`.
 
     Args:
         queries: shape (tokens, heads, head dimension); the head dimension is a multiple of 32.
-        new_keys: see :func:`vector_attention.attend`.
-        new_values: see there.
-        writes: see there.
-        items: see there.
         keys: of the slots, shape (slots, key heads, blocks, head dimension / 2, block, 2): pairs of
             dimensions of a token's key are adjacent, as the product takes them.
         values: of the slots, shape (slots, key heads, length / 2, head dimension, 2): pairs of
             tokens are adjacent.
         scaling: what scores are multiplied by; more than 0.
-        window: see there.
         prefix_keys: shape (key heads, blocks, head dimension / 2, block, 2); no blocks if there is
             no prefix.
         prefix_values: shape (key heads, length / 2, head dimension, 2); whole blocks, with zeros
             behind the last token.
-        prefix_length: how many tokens the prefix has.
-        out: takes the result, shape (tokens, heads, head dimension); tokens without an item keep
-            theirs.
     """
     heads, width, block = new_keys.shape[1], new_keys.shape[2], keys.shape[4]
     half, key_rows = width // 2, keys.shape[2] * (width // 2)

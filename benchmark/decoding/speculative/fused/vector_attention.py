@@ -133,9 +133,7 @@ def attend(
     prefix_length: int,
     out: "Array",
 ) -> None:
-    """Store a pass's keys and values in the slots, and attend to the prefix and the slots.
-
-    A token attends to the prefix, and to its own slot up to itself.
+    """Store a pass's keys and values; attend to the prefix and to a slot up to the token itself.
 
     Args:
         queries: shape (tokens, heads, head dimension).
@@ -144,8 +142,7 @@ def attend(
         writes: token, slot and position of each write, shape (writes, 3).
         items: slot, first token, number of tokens and position of the first, shape (items, 4).
         keys: of the slots, shape (slots, key heads, blocks, head dimension, block): a token's key
-            is a column, so that the scores of neighbouring keys are computed at once, and a block
-            of them is read from one end of it to the other.
+            is a column, so that a block is read from one end to the other.
         values: of the slots, shape (slots, key heads, length, head dimension).
         scaling: what scores are multiplied by.
         window: how many of the last tokens a token sees, itself included.
@@ -153,8 +150,7 @@ def attend(
             there is no prefix.
         prefix_values: in float32, shape (key heads, tokens, head dimension).
         prefix_length: how many tokens the prefix has.
-        out: takes the result, shape (tokens, heads, head dimension); tokens without an item keep
-            theirs.
+        out: takes the result, as ``queries``; tokens without an item keep theirs.
     """
     heads, width, block = new_keys.shape[1], new_keys.shape[2], keys.shape[4]
     for work in prange(writes.shape[0] * heads):
