@@ -207,25 +207,21 @@ def arithmetic_limit(
 
     ``answers`` are those to some of them, at least one, by their index in ``prompts``.
     """
-    ends = [(len(prompts[i]), len(prompts[i]) + len(answer)) for i, answer in answers.items()]
+    answered = [range(len(prompts[i]), len(prompts[i]) + len(own)) for i, own in answers.items()]
     # The positions of tokens, and of how many states they are.
-    parts = (
-        (distinct_spans(prompts), len(prompts)),
-        ([range(*both) for both in ends], len(answers)),
-    )
+    parts = (distinct_spans(prompts), len(prompts)), (answered, len(answers))
     tokens = sum(sum(map(len, spans)) / states for spans, states in parts)
-
-    def attention(reply: LimitReply) -> float:
-        """Return the seconds per state."""
-        return sum(
-            seconds * keys_seen(spans, window) / states
-            for window, seconds in reply["attention"]
-            for spans, states in parts
-        )
-
+    windows = {window for reply in rounds for window, _ in reply["attention"]}
+    seen = {
+        window: sum(keys_seen(spans, window) / states for spans, states in parts)
+        for window in windows
+    }
+    attention = median(
+        sum(seconds * seen[window] for window, seconds in reply["attention"]) for reply in rounds
+    )
     return ArithmeticLimit(
         layers=median(reply["layers"] for reply in rounds),
-        attention=median(map(attention, rounds)) / tokens if tokens else 0.0,
+        attention=attention / tokens if tokens else 0.0,
         head=median(reply["head"] for reply in rounds),
         tokens=tokens,
         choices=rounds[-1]["choices"],

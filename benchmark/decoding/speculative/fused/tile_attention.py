@@ -187,8 +187,7 @@ def attend(  # noqa: D417  # the others are documented in vector_attention
         values: of the slots, shape (slots, key heads, length / 2, head dimension, 2): pairs of
             tokens are adjacent.
         scaling: what scores are multiplied by; more than 0.
-        prefix_keys: shape (key heads, blocks, head dimension / 2, block, 2); no blocks if there is
-            no prefix.
+        prefix_keys: shape (key heads, blocks, head dimension / 2, block, 2), or no blocks.
         prefix_values: shape (key heads, length / 2, head dimension, 2); whole blocks, with zeros
             behind the last token.
     """

@@ -88,9 +88,9 @@ def _attend_item(
 
     Row r is head r % group of token r // group; behind the last row the last one is repeated, up to
     a multiple of four, and what becomes of it is not read. Keys are scored in whole blocks: those
-    behind the last key of the prefix or the slot are there, and get no weight. Of a prefix of 40
-    tokens and a slot with 5, the columns are 0 to 39 and, behind two blocks of 32, 64 to 68.
-    Meanwhile the keys and values of the next item are fetched from memory.
+    behind the last key of the prefix or the slot are there, and get no weight; :func:`hide_unseen`
+    has an example of columns. Meanwhile the keys and values of the next item are fetched from
+    memory.
     """
     slot, start, count, position = item[0], item[1], item[2], item[3]
     group, width = queries.shape[1] // slots.heads, queries.shape[2]
