@@ -17,7 +17,7 @@ _COLUMNS = ("n", "s/state", "+-%", "passes", "tokens", "MB", "times", "same", "l
 def speed_table(title: str, rows: Sequence[Figures]) -> Table:
     """Return a table with one row per engine; unreported figures are dashes."""
     table = plain_table(title)
-    table.add_column("engine", no_wrap=True)
+    table.add_column("engine", overflow="fold")
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True, style="bold" * (name == "s/state"))
     for row in rows:

@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
+from benchmark.decoding.speculative.fused.exponentials import gate_vectors
 from benchmark.decoding.speculative.fused.numbers import bits_of, exp, rounded, wide
 from benchmark.decoding.speculative.fused.vectors import sum_of_squares
 
@@ -92,9 +93,9 @@ def add_and_normalize(
 
 @compiled
 def _gate_row(gate: Any, up: Any, is_gelu: Any) -> None:
-    like = gate[0]
+    like, done = gate[0], gate_vectors(gate, up, is_gelu)
     if is_gelu:
-        for i in range(gate.shape[0]):
+        for i in range(done, gate.shape[0]):
             number = wide(gate[i])
             inner = number + np.float32(0.044715) * number * number * number
             # tanh(z) = 2 * sigmoid(2 z) - 1, so that half of (1 + tanh(z)) is sigmoid(2 z).
@@ -103,7 +104,7 @@ def _gate_row(gate: Any, up: Any, is_gelu: Any) -> None:
             active = number / (np.float32(1.0) + exp(power))
             gate[i] = rounded(wide(rounded(active, like)) * wide(up[i]), like)
     else:
-        for i in range(gate.shape[0]):
+        for i in range(done, gate.shape[0]):
             number = wide(gate[i])
             power = np.float32(88.0) if number < np.float32(-88.0) else -number
             active = number / (np.float32(1.0) + exp(power))

@@ -1,7 +1,8 @@
 """The kernels on torch's tensors; import it only with Numba."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ _UNLIMITED = 2**31
 
 @dataclass(frozen=True, slots=True)
 class FusedPlan:
-    """A pass as the arrays ``writes`` and ``items`` of :func:`vector_attention.attend`.
+    """A pass as arrays for :func:`vector_attention.attend` and :func:`tile_attention.attend`.
 
     ``tokens`` is how many tokens of the pass are in a sequence; padding may follow. ``slots`` and
     ``length`` are those that a cache needs at least.
@@ -38,6 +39,7 @@ class FusedPlan:
 
     writes: "NDArray[np.int64]"
     items: "NDArray[np.int64]"
+    bundles: "NDArray[np.int64]"
     tokens: int
     slots: int
     length: int
@@ -52,6 +54,7 @@ def plan_fused(batch: Batch, threads: int) -> FusedPlan:
     return FusedPlan(
         _table(batch.writes, 3),
         _table(dealt, 4),
+        _bundles(dealt),
         sum(span.length for span in batch.spans),
         max((write.slot + 1 for write in batch.writes), default=0),
         max((write.position + 1 for write in batch.writes), default=0),
@@ -78,6 +81,21 @@ def _split(span: RowSpan) -> list[RowSpan]:
         )
         for first in range(0, span.length, _TOKENS_PER_ITEM)
     ]
+
+
+def _bundles(pieces: Sequence[RowSpan]) -> "NDArray[np.int64]":
+    """Return the number of the first piece of each bundle, and that of all pieces.
+
+    A bundle has at most :data:`_TOKENS_PER_ITEM` tokens. Pieces of 8, 7, 3 and 16 tokens are three:
+    0, 2, 3, 4.
+    """
+    bounds, tokens = [0] if pieces else [], 0
+    for number, piece in enumerate(pieces):
+        tokens += piece.length
+        if tokens > _TOKENS_PER_ITEM and number > bounds[-1]:
+            bounds.append(number)
+            tokens = piece.length
+    return np.array([*bounds, len(pieces)], np.int64)
 
 
 def _work(span: RowSpan, prefix: int) -> int:
@@ -189,8 +207,9 @@ def attend(
         or not query.dtype == new.keys.dtype == new.values.dtype
     ):
         raise _refusal()
+    kernel: Callable[..., None]
     if uses_tiles(query, parameters):
-        kernel = tile_attention.attend
+        kernel = partial(tile_attention.attend, plan.bundles)
         forms = cache.in_pairs, cache.prefix_in_pairs
     else:
         kernel = vector_attention.attend

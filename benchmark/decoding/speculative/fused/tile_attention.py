@@ -6,11 +6,11 @@ import numpy as np
 from numba import prange
 
 from benchmark.decoding.speculative.fused.compilation import compiled, parallel
+from benchmark.decoding.speculative.fused.exponentials import weigh
 from benchmark.decoding.speculative.fused.sequences import (
     LINE,
     Stored,
     hide_unseen,
-    lines_of,
     sequence_of,
     write_means,
 )
@@ -21,7 +21,7 @@ from benchmark.decoding.speculative.fused.tiles import (
     put_product,
     release_tiles,
 )
-from benchmark.decoding.speculative.fused.vectors import largest, prefetch, weigh
+from benchmark.decoding.speculative.fused.vectors import largest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,15 +42,28 @@ def _aligned(rows: int, columns: int, like: Any) -> Any:
 
 
 @compiled
-def _copy_queries(
-    queries: Any, start: int, first: int, group: int, rows: int, factors: Any
-) -> None:
-    """Copy the queries of ``group`` heads from ``first`` on; the last row is repeated behind."""
-    for i in range(factors.shape[0]):
-        row = min(i, rows - 1)
-        token, head = start + row // group, first + row % group
-        for d in range(factors.shape[1]):
-            factors[i, d] = queries[token, head, d]
+def _whole_tiles(rows: int) -> int:
+    """Return the number of rows of whole tiles: of 17 rows, 32."""
+    return (rows + TILE - 1) // TILE * TILE
+
+
+@compiled
+def _own(item: Any, head: int, slots: Any) -> Any:
+    """Return what the tokens of an item see of their own sequence."""
+    return sequence_of(slots, item[0], head, item[2] + item[3])
+
+
+@compiled
+def _copy_queries(queries: Any, items: Any, head: int, group: int, factors: Any) -> None:
+    """Copy the queries of the items' tokens, ``group`` heads each, to rows one behind another."""
+    row = 0
+    for number in range(items.shape[0]):
+        start, count = items[number, 1], items[number, 2]
+        for i in range(count * group):
+            token, one = start + i // group, head * group + i % group
+            for d in range(factors.shape[1]):
+                factors[row + i, d] = queries[token, one, d]
+        row += count * group
 
 
 @compiled
@@ -86,20 +99,9 @@ def _add_own_values(weights: Any, column: int, sequence: Any, last: Any, sums: A
 
 
 @compiled
-def _prefetch_part(sequence: Any, part: int, parts: int) -> None:
-    """Fetch one of several parts of a sequence's keys and values from memory."""
-    keys, values, lines = lines_of(sequence)
-    for line in range(lines * part // parts, lines * (part + 1) // parts):
-        prefetch(keys + line * LINE)
-        prefetch(values + line * LINE)
-
-
-@compiled
-def _attend_item(
-    item: Any,
+def _attend_bundle(
+    items: Any,
     head: int,
-    next_item: Any,
-    next_head: int,
     queries: Any,
     slots: Any,
     shared: Any,
@@ -107,38 +109,52 @@ def _attend_item(
     window: int,
     out: Any,
 ) -> None:
-    """Attend from some tokens of one sequence, and from the heads of one key head's group.
+    """Attend from the tokens of some items, and from the heads of one key head's group.
 
-    Rows and columns are those of :func:`vector_attention._attend_item`, with rows up to a multiple
-    of 16. The weights of the rows behind the last one are not set, and their sums are not read.
-    Before each row's exponentials, a part of the next item's keys and values is fetched.
+    Rows are those of :func:`vector_attention._attend_item`, an item's behind those of the one
+    before. The prefix is read once for all of them: that takes longer than multiplying it. Of an
+    item, products by tiles end in rows of the next one, or in 16 rows behind the last: there they
+    are replaced when it is the next one's turn, or not read. With 5 and 4 tokens of 3 heads, rows
+    15 to 26 are those of the second item, whose sums are computed after those of rows 0 to 15.
     """
-    slot, start, count, position = item[0], item[1], item[2], item[3]
-    group, width = queries.shape[1] // slots.heads, queries.shape[2]
-    own = sequence_of(slots, slot, head, position + count)
-    soon = sequence_of(slots, next_item[0], next_head, next_item[2] + next_item[3])
-    rows, block = count * group, slots.block
-    padded = (rows + TILE - 1) // TILE * TILE
-    begin, columns = shared.blocks * block, (shared.blocks + own.blocks) * block
+    group, width, block = queries.shape[1] // slots.heads, queries.shape[2], slots.block
+    tokens, blocks = 0, 0
+    for number in range(items.shape[0]):
+        tokens += items[number, 2]
+        blocks = max(blocks, _own(items[number], head, slots).blocks)
+    rows, begin = tokens * group, shared.blocks * block
+    padded, columns = _whole_tiles(rows), begin + blocks * block
     divisors = np.empty(rows, np.float32)
-    factors = _aligned(padded, width, queries)
-    scores = _aligned(padded, columns, divisors)
-    weights = _aligned(padded, columns, queries)
-    sums = _aligned(padded, width, divisors)
+    factors = _aligned(padded + TILE, width, queries)
+    scores = _aligned(padded + TILE, columns, divisors)
+    weights = _aligned(padded + TILE, columns, queries)
+    sums = _aligned(padded + TILE, width, divisors)
     last = _aligned(block // 2, 2 * width, queries)
-    sums[:] = np.float32(0.0)
-    _copy_queries(queries, start, head * group, group, rows, factors)
+    _copy_queries(queries, items, head, group, factors)
     configure_tiles()
-    _score(factors, shared, scores, 0)
-    _score(factors, own, scores, begin)
-    for i in range(rows):
-        _prefetch_part(soon, i, rows)
-        hide_unseen(scores[i], shared.length, begin, position + i // group + 1, window)
-        divisors[i] = weigh(scores, i, largest(scores[i]), scaling, weights)
-    add_product(sums, weights, 0, shared.values, shared.first_value, begin)
-    _add_own_values(weights, begin, own, last, sums)
+    _score(factors[:padded], shared, scores[:padded], 0)
+    row = 0
+    for number in range(items.shape[0]):
+        count, position = items[number, 2] * group, items[number, 3]
+        own = _own(items[number], head, slots)
+        these = slice(row, row + _whole_tiles(count))
+        _score(factors[these], own, scores[these], begin)
+        end = begin + own.blocks * block
+        for i in range(count):
+            seen = scores[row + i, :end]
+            hide_unseen(seen, shared.length, begin, position + i // group + 1, window)
+            divisors[row + i] = weigh(seen, largest(seen), scaling, weights[row + i, :end])
+        sums[these] = np.float32(0.0)
+        _add_own_values(weights[these], begin, own, last, sums[these])
+        row += count
+    add_product(sums[:padded], weights[:padded], 0, shared.values, shared.first_value, begin)
     release_tiles()
-    write_means(sums, divisors, start, head * group, group, out)
+    row = 0
+    for number in range(items.shape[0]):
+        count = items[number, 2] * group
+        these = slice(row, row + count)
+        write_means(sums[these], divisors[these], items[number, 1], head * group, group, out)
+        row += count
 
 
 @compiled
@@ -161,6 +177,7 @@ def _write_every_second(row: Any, first: int, matrix_row: Any) -> None:
 
 @parallel
 def attend(  # noqa: D417  # the others are documented in vector_attention
+    bundles: "Array",
     queries: "Array",
     new_keys: "Array",
     new_values: "Array",
@@ -181,6 +198,8 @@ def attend(  # noqa: D417  # the others are documented in vector_attention
     weights summed in float32. Other arguments are those of :func:`vector_attention.attend`.
 
     Args:
+        bundles: which items are attended together: bundle b has items ``bundles[b]`` to
+            ``bundles[b + 1] - 1``, shape (bundles + 1,).
         queries: shape (tokens, heads, head dimension); the head dimension is a multiple of 32.
         keys: of the slots, shape (slots, key heads, blocks, head dimension / 2, block, 2): pairs of
             dimensions of a token's key are adjacent, as the product takes them.
@@ -203,16 +222,13 @@ def attend(  # noqa: D417  # the others are documented in vector_attention
         row = before * values.shape[2] + position // 2
         _write_every_second(new_values[token, head], position % 2, matrices[1][row])
     prefix_matrices = prefix_keys.reshape(-1, 2 * block), prefix_values.reshape(-1, 2 * width)
-    prefix_rows, works = prefix_keys.shape[1] * half, items.shape[0] * heads
-    for work in prange(works):
-        head = work % heads
-        following = min(work + 1, works - 1)  # the last has none, and fetches its own
+    prefix_rows = prefix_keys.shape[1] * half
+    for work in prange((bundles.shape[0] - 1) * heads):
+        bundle, head = work // heads, work % heads
         prefix = Stored(*prefix_matrices, heads, block, width, prefix_rows, prefix_values.shape[1])
-        _attend_item(
-            items[work // heads],
+        _attend_bundle(
+            items[bundles[bundle] : bundles[bundle + 1]],
             head,
-            items[following // heads],
-            following % heads,
             queries,
             Stored(*matrices, heads, block, width, key_rows, values.shape[2]),
             sequence_of(prefix, 0, head, prefix_length),

@@ -21,6 +21,7 @@ from benchmark.decoding.speculative.fused.compilation import (
     intrinsic,
     target_features,
 )
+from benchmark.decoding.speculative.fused.exponentials import FEATURES
 
 TILE = 16
 """Rows of a tile, and columns of sums."""
@@ -47,7 +48,7 @@ def can_use_tiles() -> bool:
     """
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return False
-    if not {"+amx-tile", "+amx-bf16"} <= target_features():
+    if not FEATURES | {"+amx-tile", "+amx-bf16"} <= target_features():
         return False
     refused: int = ctypes.CDLL(None).syscall(
         _SYS_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA

@@ -15,20 +15,14 @@ from numba import types
 from numba.core import cgutils
 
 from benchmark.decoding.speculative.fused.compilation import compiled, intrinsic
-from benchmark.decoding.speculative.fused.numbers import (
-    exponential,
-    fused_multiply_add,
-    multiply_add,
-    rounded_bits,
-    wide,
-)
+from benchmark.decoding.speculative.fused.numbers import multiply_add, wide
 from benchmark.decoding.speculative.fused.sequences import LINE
 from benchmark.models.hardware import cpu_flags
 
-_LANES = 16
+LANES = 16
 """Numbers in the longest vector of a processor, in float32; others take several."""
 
-_CHAINS = 4
+CHAINS = 4
 """Vectors of results of a reduction, so that each need not wait for the one before."""
 
 _IS_WIDE = "avx512f" in cpu_flags()
@@ -37,15 +31,16 @@ _LARGE, _MEDIUM, ROW_MULTIPLE = (12, 8, 4) if _IS_WIDE else (4, 4, 4)
 """The rows of a product's tiles; the largest has 24 of 32 registers, or 8 of 16."""
 
 
-class _VectorCode:
+class VectorCode:
     """Writes LLVM's instructions for vectors of 16 numbers."""
 
-    def __init__(self, context: Any, builder: Any, columns: int = _LANES) -> None:
+    def __init__(self, context: Any, builder: Any, columns: int = LANES) -> None:
+        """Take Numba's context and builder, and how many columns of a row are loaded at a time."""
         self._context, self._builder = context, builder
-        self.places = range(0, columns, _LANES)
-        self._floats = ir.VectorType(ir.FloatType(), _LANES)
-        self._halves = ir.VectorType(ir.IntType(16), _LANES)
-        self._words = ir.VectorType(ir.IntType(32), _LANES)
+        self.places = range(0, columns, LANES)
+        self.floats = ir.VectorType(ir.FloatType(), LANES)
+        self.halves = ir.VectorType(ir.IntType(16), LANES)
+        self.words = ir.VectorType(ir.IntType(32), LANES)
 
     def row(self, array: Any, value: Any, row: Any, more: int, column: Any) -> Any:
         """Return the address of a column in row ``row + more`` of a contiguous matrix."""
@@ -57,10 +52,10 @@ class _VectorCode:
 
     def across(self, combine: Callable[[Any, Any], Any], vector: Any) -> Any:
         """Return a vector's numbers combined: its halves, then the halves of that, ..."""
-        builder, half = self._builder, _LANES // 2
+        builder, half = self._builder, LANES // 2
         while half:
-            shuffled = [min(i + half, _LANES - 1) for i in range(_LANES)]
-            order = ir.Constant(self._words, shuffled)
+            shuffled = [min(i + half, LANES - 1) for i in range(LANES)]
+            order = ir.Constant(self.words, shuffled)
             vector = combine(vector, builder.shuffle_vector(vector, vector, order))
             half //= 2
         return builder.extract_element(vector, ir.IntType(32)(0))
@@ -79,49 +74,50 @@ class _VectorCode:
 
     def repeated(self, scalar: Any) -> Any:
         """Return a vector of copies of a number."""
-        undefined = ir.Constant(self._floats, ir.Undefined)
+        undefined = ir.Constant(self.floats, ir.Undefined)
         first = self._builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-        zeros = ir.Constant(self._words, [0] * _LANES)
+        zeros = ir.Constant(self.words, [0] * LANES)
         return self._builder.shuffle_vector(first, undefined, zeros)
 
     def multiply_add(self, one: Any, two: Any, three: Any) -> Any:
         """Return one * two + three of vectors, each rounded once."""
-        return fused_multiply_add(self._builder, one, two, three)
+        kind = ir.FunctionType(self.floats, [self.floats] * 3)
+        return self.call(f"fma.v{LANES}f32", kind, one, two, three)
+
+    def call(self, name: str, kind: Any, *arguments: Any) -> Any:
+        """Return the result of LLVM's instruction ``llvm.NAME``, a function of that type."""
+        function = cgutils.get_or_insert_function(self._builder.module, kind, f"llvm.{name}")
+        return self._builder.call(function, arguments)
+
+    def widened(self, bits: Any) -> Any:
+        """Return a vector of the bits of bfloat16 numbers as numbers."""
+        builder, sixteen = self._builder, ir.Constant(self.words, [16] * LANES)
+        return builder.bitcast(builder.shl(builder.zext(bits, self.words), sixteen), self.floats)
 
     def load(self, start: Any, *, is_bfloat16: bool = False) -> list[Any]:
         """Return the numbers of a row from an address on, in vectors."""
         builder, vectors = self._builder, []
         for address in self._addresses(start):
             if is_bfloat16:
-                bits = builder.load(builder.bitcast(address, self._halves.as_pointer()), align=2)
-                bits = builder.shl(
-                    builder.zext(bits, self._words), ir.Constant(self._words, [16] * _LANES)
-                )
-                vectors.append(builder.bitcast(bits, self._floats))
+                bits = builder.load(builder.bitcast(address, self.halves.as_pointer()), align=2)
+                vectors.append(self.widened(bits))
             else:
-                numbers = builder.bitcast(address, self._floats.as_pointer())
+                numbers = builder.bitcast(address, self.floats.as_pointer())
                 vectors.append(builder.load(numbers, align=4))
         return vectors
-
-    def store_rounded(self, vector: Any, start: Any) -> None:
-        """Store a vector of numbers from an address on, as the bits of bfloat16 numbers."""
-        place = self._builder.bitcast(start, self._halves.as_pointer())
-        self._builder.store(rounded_bits(self._builder, vector), place, align=2)
 
     def store(self, vectors: Sequence[Any], start: Any) -> None:
         """Store vectors from an address on."""
         for vector, address in zip(vectors, self._addresses(start), strict=True):
-            numbers = self._builder.bitcast(address, self._floats.as_pointer())
+            numbers = self._builder.bitcast(address, self.floats.as_pointer())
             self._builder.store(vector, numbers, align=4)
 
     def prefetch(self, address: Any) -> None:
         """Ask for the cache line at an address; one that is not mapped is ignored."""
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        name = "llvm.prefetch.p0i8"
-        function = cgutils.get_or_insert_function(self._builder.module, kind, name)
         start = self._builder.inttoptr(address, byte)
-        self._builder.call(function, [start, word(0), word(2), word(1)])
+        self.call("prefetch.p0i8", kind, start, word(0), word(2), word(1))
 
     def chains(
         self, vectors: Any, results: Sequence[Any], step: Callable[[Any, Any], None]
@@ -152,7 +148,7 @@ class _VectorCode:
         return [self._builder.gep(start, [whole(place)]) for place in self.places]
 
 
-_Step = Callable[[_VectorCode, Any, Any], Any]
+_Step = Callable[[VectorCode, Any, Any], Any]
 """Combines a vector of results with the next numbers of a row."""
 
 
@@ -164,14 +160,14 @@ def _reduction(first: float, step: _Step, across: _Step) -> Callable[[Any], Any]
         """Combine all numbers but the last ones, which fill no vector."""
 
         def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
-            code = _VectorCode(context, builder)
+            code = VectorCode(context, builder)
             array = context.make_array(row)(context, builder, arguments[0])
             whole = context.get_value_type(types.intp)
-            vectors = builder.udiv(builder.extract_value(array.shape, 0), whole(_LANES))
-            results = [code.variable(code.repeated(ir.FloatType()(first))) for _ in range(_CHAINS)]
+            vectors = builder.udiv(builder.extract_value(array.shape, 0), whole(LANES))
+            results = [code.variable(code.repeated(ir.FloatType()(first))) for _ in range(CHAINS)]
 
             def combine(index: Any, result: Any) -> None:
-                start = builder.gep(array.data, [builder.mul(index, whole(_LANES))])
+                start = builder.gep(array.data, [builder.mul(index, whole(LANES))])
                 (part,) = code.load(start, is_bfloat16=row.dtype == types.uint16)
                 builder.store(step(code, builder.load(result), part), result)
 
@@ -183,18 +179,18 @@ def _reduction(first: float, step: _Step, across: _Step) -> Callable[[Any], Any]
     return reduced
 
 
-_whole_sum = _reduction(0.0, _VectorCode.add, _VectorCode.add)
+_whole_sum = _reduction(0.0, VectorCode.add, VectorCode.add)
 _whole_squares = _reduction(
-    0.0, lambda code, sums, part: code.multiply_add(part, part, sums), _VectorCode.add
+    0.0, lambda code, sums, part: code.multiply_add(part, part, sums), VectorCode.add
 )
-_whole_largest = _reduction(-math.inf, _VectorCode.larger, _VectorCode.larger)
+_whole_largest = _reduction(-math.inf, VectorCode.larger, VectorCode.larger)
 
 
 @compiled
 def largest(row: Any) -> Any:
     """Return the largest of a row's numbers, without those that are NaN."""
     result = _whole_largest(row)
-    for i in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
+    for i in range(row.shape[0] - row.shape[0] % LANES, row.shape[0]):
         number = wide(row[i])
         result = number if number > result else result  # max would take a NaN
     return result
@@ -208,7 +204,7 @@ def total(row: Any) -> Any:
     behind these one by one.
     """
     result = _whole_sum(row)
-    for i in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
+    for i in range(row.shape[0] - row.shape[0] % LANES, row.shape[0]):
         result += wide(row[i])
     return result
 
@@ -217,55 +213,9 @@ def total(row: Any) -> Any:
 def sum_of_squares(row: Any) -> Any:
     """Return the sum of the squares of a row's numbers, in the order of :func:`total`."""
     result = _whole_squares(row)
-    for i in range(row.shape[0] - row.shape[0] % _LANES, row.shape[0]):
+    for i in range(row.shape[0] - row.shape[0] % LANES, row.shape[0]):
         result = multiply_add(wide(row[i]), wide(row[i]), result)
     return result
-
-
-@intrinsic
-def prefetch(_context: object, _address: object) -> object:
-    """Ask for the cache line at an address."""
-
-    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
-        _VectorCode(context, builder).prefetch(arguments[0])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), generate
-
-
-@intrinsic
-def weigh(
-    _context: object, scores: Any, _row: object, _top: object, _scaling: object, weights: Any
-) -> object:
-    """Put the exponentials of a row of scores into a row of weights, and return their sum.
-
-    Each is that of (score - top) * scaling, and rounded to a bfloat16; the sum is of those that are
-    not rounded. Both are matrices with the same number of columns, a multiple of 16. Of a score
-    that is NaN the sum is NaN, and the weight is not defined.
-    """
-    number = types.float32
-
-    def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
-        code, whole = _VectorCode(context, builder), context.get_value_type(types.intp)
-        source, row, top, scaling, target = arguments
-        matrix = context.make_array(scores)(context, builder, source)
-        _, columns = cgutils.unpack_tuple(builder, matrix.shape, 2)
-        start = code.row(scores, source, row, 0, whole(0))
-        goal = code.row(weights, target, row, 0, whole(0))
-        tops, scalings = code.repeated(top), code.repeated(scaling)
-        sums = [code.variable(code.repeated(ir.FloatType()(0.0))) for _ in range(_CHAINS)]
-
-        def step(index: Any, result: Any) -> None:
-            place = builder.mul(index, whole(_LANES))
-            (part,) = code.load(builder.gep(start, [place]))
-            power = exponential(builder, builder.fmul(builder.fsub(part, tops), scalings))
-            builder.store(code.add(builder.load(result), power), result)
-            code.store_rounded(power, builder.gep(goal, [place]))
-
-        code.chains(builder.udiv(columns, whole(_LANES)), sums, step)
-        return code.joined(sums, _VectorCode.add)
-
-    return number(scores, types.intp, number, number, weights), generate
 
 
 _RATE, _FIRST = 4, 5
@@ -360,7 +310,7 @@ def _product_tile(rows: int, *, adds: bool) -> Callable[..., None]:
         right = factors, number, matrix, number, number, number
 
         def generate(context: Any, builder: Any, _signature: object, arguments: Any) -> object:
-            code, whole = _VectorCode(context, builder, _COLUMNS), context.get_value_type(number)
+            code, whole = VectorCode(context, builder, _COLUMNS), context.get_value_type(number)
             to, row, column, by, factor_column, of, *others = arguments
             matrix_row, matrix_column, depth, fetched, rate = others
             starts = [code.row(sums, to, row, i, column) for i in range(rows)]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +45,6 @@ from benchmark.decoding.speculative.fused.vectors import (
     steps_of,
     sum_of_squares,
     total,
-    weigh,
 )
 from benchmark.decoding.speculative.passes import PrefixPass, RowsPass
 from benchmark.errors import ModelError
@@ -214,32 +214,6 @@ def test_the_largest_number_is_not_nan(length: int) -> None:
 
 ROWS = [4, 8, 12, 16, 20, 24, 28, 40]
 """Tiles of every size, alone and one behind another."""
-
-
-@compiled
-def _weigh(scores: Array, row: int, top: np.float32, scaling: np.float32, weights: Array) -> float:
-    total_weight: float = weigh(scores, row, top, scaling, weights)
-    return total_weight
-
-
-@pytest.mark.parametrize("columns", [16, 64, 96, 176])
-def test_weights_of_scores(columns: int) -> None:
-    """They are rounded exponentials, as of single numbers; the sum has the order of totals."""
-    generator = np.random.default_rng(0)
-    scores = (100 * generator.standard_normal((3, columns))).astype(np.float32)
-    scores[1, 3] = -np.inf
-    top, scaling = scores[1].max(), np.float32(0.3)
-    powers = np.empty(columns, np.float32)
-    _exp_all((scores[1] - top) * scaling, powers)
-    weights = np.zeros((3, columns), np.uint16)
-    before = scores.copy()
-    assert _weigh(scores, 1, top, scaling, weights) == _naive_totals(powers)[0]
-    rounded_powers = torch.from_numpy(powers).bfloat16().view(torch.uint16)
-    assert weights[1].tolist() == rounded_powers.tolist()
-    assert not weights[[0, 2]].any()
-    assert np.array_equal(scores, before)
-    scores[1, 5] = np.nan
-    assert np.isnan(_weigh(scores, 1, top, scaling, weights))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -714,6 +688,21 @@ def test_each_token_is_in_one_piece(spans: list[tuple[int, int]], threads: int) 
     assert abs(sum(work[:half]) - sum(work[half:])) <= max(work)
 
 
+@given(lengths=st.lists(st.integers(1, 16), max_size=30))
+@example(lengths=[8, 7, 3, 16])
+def test_bundles(lengths: list[int]) -> None:
+    """All pieces, in their order, and as many in each as have at most 16 tokens together."""
+    bounds = operations._bundles([RowSpan(0, 0, length, 0) for length in lengths]).tolist()
+    naive = list[list[int]]()
+    for length in lengths:
+        if naive and sum(naive[-1]) + length <= 16:
+            naive[-1].append(length)
+        else:
+            naive.append([length])
+    assert [lengths[one:other] for one, other in pairwise(bounds)] == naive
+    assert (bounds[0], bounds[-1]) == (0, len(lengths))
+
+
 @compiled
 def _lines_of_head(keys: Array, values: Array, slot: int, head: int, length: int) -> Array:
     """Return the lines of a head of a slot, whose keys are in one row per dimension or for two."""
@@ -754,6 +743,7 @@ def test_a_pass_without_sequences() -> None:
     """It has no pieces and no writes, in arrays of the kernel's shapes."""
     plan = plan_fused(Batch(0), 2)
     assert (plan.writes.shape, plan.items.shape, plan.tokens) == ((0, 3), (0, 4), 0)
+    assert plan.bundles.tolist() == [0]
 
 
 def _in_another_process(code: str, cache: Path) -> str:
