@@ -1,6 +1,8 @@
 """The scripts in docs/ that produce figures of docs/log.md and of `plan`."""
 
 import runpy
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -64,3 +66,37 @@ def test_costs_of_this_processor_are_printed(capsys: pytest.CaptureFixture[str])
     row = tomllib.loads(capsys.readouterr().out)["cpu"]["kinds"][cpu_kind()]
     assert set(row) == {"fixed", "per_row", "date", "source"}
     assert min(row["fixed"], row["per_row"]) >= 0
+
+
+HIDDEN = """
+import torch
+from benchmark.models.hardware import cpu_kind
+torch_flags = torch.cpu._is_avx512_supported(), torch.cpu._is_amx_tile_supported()
+print(cpu_kind(), torch.backends.cpu.get_cpu_capability(), *torch_flags)
+"""
+
+
+@pytest.mark.skipif(cpu_kind() not in {"amx", "avx512-bf16", "avx512", "avx2"}, reason="not x86-64")
+@pytest.mark.parametrize("kind", ["avx512-bf16", "avx512", "avx2"])
+def test_instructions_are_hidden(kind: str) -> None:
+    """The benchmark and torch see a processor of that kind, or of this one's if it has less."""
+    command = [sys.executable, str(ROOT / "docs" / "hide_instructions.py"), kind]
+    done = subprocess.run(  # noqa: S603
+        [*command, sys.executable, "-c", HIDDEN], capture_output=True, text=True, check=True
+    )
+    kinds = ["avx2", "avx512", "avx512-bf16", "amx"]  # from less to more
+    expected = min(kind, cpu_kind(), key=kinds.index)
+    capability = "AVX2" if expected == "avx2" else "AVX512"
+    assert done.stdout.split() == [expected, capability, str(capability == "AVX512"), "False"]
+
+
+def test_hiding_an_unknown_kind() -> None:
+    """Says which there are, and the exit status of the command is that of the script."""
+    command = [sys.executable, str(ROOT / "docs" / "hide_instructions.py")]
+    done = subprocess.run(  # noqa: S603
+        [*command, "mmx", "true"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "avx512-bf16|avx512|avx2 COMMAND" in done.stderr
+    if cpu_kind() != "other":
+        assert subprocess.call([*command, "avx2", "false"]) == 1  # noqa: S603
