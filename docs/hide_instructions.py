@@ -2,11 +2,12 @@
 
     python docs/hide_instructions.py avx2 entity-tracking speed --model M
 
-The kinds are avx512-bf16 (without AMX), avx512 and avx2. torch, oneDNN, MKL, Numba, vLLM and the
-benchmark then use what such a processor has. Clock, caches and memory remain those of this one:
+torch, oneDNN, MKL, Numba, vLLM and the benchmark then use what a processor of that kind has, and
+results have "as if" in the processor's name. Clock, caches and memory remain those of this one:
 ratios of one run say something about the kind, seconds do not.
 """
 
+import argparse
 import importlib.abc
 import importlib.util
 import os
@@ -32,28 +33,30 @@ KINDS = {
 
 
 def environment(kind: str) -> dict[str, str]:
-    """Return the variables by which the libraries take fewer instructions."""
-    hidden, one_dnn, llvm, others = KINDS[kind]
-    variables = {"ONEDNN_MAX_CPU_ISA": one_dnn, "NUMBA_CPU_NAME": llvm, **others}
-    try:
-        from llvmlite.binding import get_host_cpu_features
-    except ImportError:  # without the extra `fast` there is nothing to compile
-        return variables
-    features = get_host_cpu_features().flatten().split(",")
-    kept = ["-" + one[1:] if re.search(hidden, one) else one for one in features]
-    return {**variables, "NUMBA_CPU_FEATURES": ",".join(kept)}
+    """Return the variables by which libraries take fewer instructions."""
+    _, one_dnn, llvm, others = KINDS[kind]
+    return {"ONEDNN_MAX_CPU_ISA": one_dnn, "NUMBA_CPU_NAME": llvm, **others}
 
 
 def hide(kind: str) -> None:
-    """Hide the flags in this process: from readers of /proc/cpuinfo, and in ``torch.cpu``."""
+    """Hide instructions in this process: from Numba, /proc/cpuinfo's readers and ``torch.cpu``."""
     hidden = re.compile(KINDS[kind][0])
+    try:
+        from llvmlite.binding import get_host_cpu_features
+    except ImportError:  # there is nothing to compile
+        pass
+    else:
+        features = get_host_cpu_features().flatten().split(",")
+        kept = ["-" + one[1:] if hidden.match(one[1:]) else one for one in features]
+        os.environ["NUMBA_CPU_FEATURES"] = ",".join(kept)
     own = Path.read_text
 
     def read_text(path: Path, encoding: str | None = None, errors: str | None = None) -> str:
         text = own(path, encoding, errors)
         if path != Path("/proc/cpuinfo"):
             return text
-        return re.sub(r"(?<=\s)\w+", lambda flag: "" if hidden.match(flag[0]) else flag[0], text)
+        text = re.sub(r"(?<=\s)\w+", lambda flag: "" if hidden.match(flag[0]) else flag[0], text)
+        return re.sub(r"(?m)^(model name\s*:.*)$", rf"\1 as if {kind}", text)
 
     Path.read_text = read_text  # type: ignore[method-assign, assignment]
     sys.meta_path.insert(0, _Finder(hidden))
@@ -86,18 +89,34 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def main(kind: str, *command: str) -> int:
-    """Run a command, and return its exit status."""
+def main(kind: str, command: list[str]) -> int:
+    """Run a command, and return its exit status as a shell does."""
     with TemporaryDirectory() as folder:
         here = str(Path(__file__).resolve())
         start = f"import runpy\nrunpy.run_path({here!r})['hide']({kind!r})\n"
         (Path(folder) / "sitecustomize.py").write_text(start, encoding="utf-8")
         path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
         variables = {**os.environ, **environment(kind), "PYTHONPATH": path}
-        return subprocess.run(command, env=variables, check=False).returncode  # noqa: S603
+        try:
+            process = subprocess.Popen(command, env=variables)  # noqa: S603
+        except OSError as error:
+            print(f"{command[0]}: {error.strerror}; is its environment active?", file=sys.stderr)
+            return 2
+        while True:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:  # the command got it too, and ends as it does without this
+                continue
+            return status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or sys.argv[1] not in KINDS:  # noqa: PLR2004
-        sys.exit(f"usage: python docs/hide_instructions.py {'|'.join(KINDS)} COMMAND ...")
-    sys.exit(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("kind", choices=KINDS, help="avx512-bf16 is all but AMX")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="the command, and its options")
+    arguments = parser.parse_args()
+    if not arguments.command:
+        parser.error("the command is missing, such as: entity-tracking speed --model M")
+    sys.exit(main(arguments.kind, arguments.command))

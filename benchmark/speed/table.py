@@ -1,5 +1,6 @@
 """The table of a speed comparison, at most 80 columns wide, and the notes below it."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
@@ -11,6 +12,9 @@ from benchmark.speed.specs import EngineSpec
 from benchmark.terminal import plain_table
 
 _MEGABYTE = 1_000_000
+_NAME_WIDTH = 17
+"""Longer names of engines are broken; with this width most tables have 80 columns."""
+
 _COLUMNS = ("n", "s/state", "+-%", "passes", "tokens", "MB", "times", "same", "limit")
 
 
@@ -21,7 +25,7 @@ def speed_table(title: str, rows: Sequence[Figures]) -> Table:
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True, style="bold" * (name == "s/state"))
     for row in rows:
-        table.add_row(_name(row), *_cells(row))
+        table.add_row(_broken(_name(row)), *_cells(row))
     return table
 
 
@@ -123,6 +127,18 @@ def _name(row: Figures) -> str:
     best = row.spec.label.partition(":")[0].endswith("@best") and not row.spec.best
     label = row.spec.label.replace(":bfloat16", ":bf16").replace(":float", ":f")
     return f"{label} ({row.spec.batch_size})" if best else label
+
+
+def _broken(name: str) -> str:
+    """Return a name in lines: ``speculative+onednn`` has two, the second ``+onednn``."""
+    first, *others = re.split(r"(?=[+@:])", name)
+    lines = [first]
+    for part in others:
+        if len(lines[-1] + part) <= _NAME_WIDTH:
+            lines[-1] += part
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def _cells(row: Figures) -> list[str]:

@@ -1,6 +1,8 @@
 """The scripts in docs/ that produce figures of docs/log.md and of `plan`."""
 
+import os
 import runpy
+import signal
 import subprocess
 import sys
 import tomllib
@@ -70,9 +72,12 @@ def test_costs_of_this_processor_are_printed(capsys: pytest.CaptureFixture[str])
 
 HIDDEN = """
 import torch
-from benchmark.models.hardware import cpu_kind
+from benchmark.decoding.speculative.fused.compilation import target_features
+from benchmark.models.hardware import cpu_kind, cpu_name
 torch_flags = torch.cpu._is_avx512_supported(), torch.cpu._is_amx_tile_supported()
 print(cpu_kind(), torch.backends.cpu.get_cpu_capability(), *torch_flags)
+print("+avx512f" in target_features(), "+amx-tile" in target_features())
+print(cpu_name())
 """
 
 
@@ -87,16 +92,56 @@ def test_instructions_are_hidden(kind: str) -> None:
     kinds = ["avx2", "avx512", "avx512-bf16", "amx"]  # from less to more
     expected = min(kind, cpu_kind(), key=kinds.index)
     capability = "AVX2" if expected == "avx2" else "AVX512"
-    assert done.stdout.split() == [expected, capability, str(capability == "AVX512"), "False"]
+    is_wide = str(capability == "AVX512")
+    seen, compiled_for, name = done.stdout.splitlines()
+    assert seen.split() == [expected, capability, is_wide, "False"]
+    assert compiled_for.split() == [is_wide, "False"]
+    assert name.endswith(f" as if {kind}")
 
 
-def test_hiding_an_unknown_kind() -> None:
-    """Says which there are, and the exit status of the command is that of the script."""
-    command = [sys.executable, str(ROOT / "docs" / "hide_instructions.py")]
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["mmx", "true"], 2, "invalid choice: 'mmx'"),
+        (["avx2"], 2, "the command is missing"),
+        (["avx2", "no-such-command"], 2, "no-such-command: No such file"),
+        (["avx2", "false"], 1, ""),
+        (["avx2", "sh", "-c", "kill -TERM $$"], 128 + 15, ""),
+    ],
+)
+def test_status_of_a_hidden_command(words: list[str], status: int, message: str) -> None:
+    """It is the command's, or 2 with a message that says what is wrong."""
     done = subprocess.run(  # noqa: S603
-        [*command, "mmx", "true"], capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "docs" / "hide_instructions.py"), *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 1
-    assert "avx512-bf16|avx512|avx2 COMMAND" in done.stderr
-    if cpu_kind() != "other":
-        assert subprocess.call([*command, "avx2", "false"]) == 1  # noqa: S603
+    assert done.returncode == status
+    assert message in done.stderr
+
+
+def test_a_hidden_command_that_is_interrupted() -> None:
+    """It ends in its own way, and what it prints is not lost."""
+    code = """if True:
+        import time
+        print("ready", flush=True)
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            time.sleep(1)
+            print("what was finished")
+            raise SystemExit(130)
+    """
+    command = [sys.executable, str(ROOT / "docs" / "hide_instructions.py"), "avx2"]
+    with subprocess.Popen(  # noqa: S603
+        [*command, sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=60)[0] == "what was finished\n"
+    assert process.returncode == 130
