@@ -41,14 +41,6 @@ def environment(kind: str) -> dict[str, str]:
 def hide(kind: str) -> None:
     """Hide instructions in this process: from Numba, /proc/cpuinfo's readers and ``torch.cpu``."""
     hidden = re.compile(KINDS[kind][0])
-    try:
-        from llvmlite.binding import get_host_cpu_features
-    except ImportError:  # there is nothing to compile
-        pass
-    else:
-        features = get_host_cpu_features().flatten().split(",")
-        kept = ["-" + one[1:] if hidden.match(one[1:]) else one for one in features]
-        os.environ["NUMBA_CPU_FEATURES"] = ",".join(kept)
     own = Path.read_text
 
     def read_text(path: Path, encoding: str | None = None, errors: str | None = None) -> str:
@@ -63,13 +55,20 @@ def hide(kind: str) -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Lets ``torch.cpu`` deny what is hidden, once it is imported."""
+    """Tells Numba what is hidden before it starts, and lets ``torch.cpu`` deny it afterwards."""
 
     def __init__(self, hidden: re.Pattern[str]) -> None:
         self._hidden = hidden
         self._searching = False
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        if name == "numba":
+            # Only now: vLLM does not start in a process that has imported llvmlite before it.
+            from llvmlite.binding import get_host_cpu_features
+
+            features = get_host_cpu_features().flatten().split(",")
+            kept = ["-" + one[1:] if self._hidden.match(one[1:]) else one for one in features]
+            os.environ["NUMBA_CPU_FEATURES"] = ",".join(kept)
         if name != "torch.cpu" or self._searching:
             return None
         self._searching = True
