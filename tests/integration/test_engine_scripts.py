@@ -125,8 +125,8 @@ def test_a_hidden_command_that_is_interrupted() -> None:
     """It ends in its own way, and what it prints is not lost."""
     code = """if True:
         import time
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             time.sleep(1)
